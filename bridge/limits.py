@@ -1,0 +1,72 @@
+"""Every cap on what a peer may make us hold or do, in one place.
+
+Rules: octets and seconds unless the name says otherwise; each cap has one test that reaches it.
+The figures stand beside those of Dovecot, Cyrus and mox, and are tighter before login.
+"""
+
+from __future__ import annotations
+
+# --- IMAP: what a device may send -------------------------------------------------------
+IMAP_LINE_BEFORE_LOGIN = 8 * 1024
+IMAP_LINE = 64 * 1024
+IMAP_LITERAL_BEFORE_LOGIN = 4 * 1024
+IMAP_LITERAL = 100 * 1024
+IMAP_COMMAND_BEFORE_LOGIN = 64 * 1024  # line and literals of one command together
+IMAP_COMMAND = 1024 * 1024
+IMAP_LITERALS_PER_COMMAND = 1_000
+IMAP_PIPELINED_INPUT = 256 * 1024  # unread octets at which we stop reading from the socket
+IMAP_APPEND = 128 * 1024 * 1024
+IMAP_NESTING = 50  # parentheses, NOT, OR
+IMAP_NUMBER_RANGES = 20_000  # items in one sequence set
+IMAP_SECTION_DEPTH = 100  # BODY[1.1.1...]
+IMAP_HEADER_NAMES = 500  # BODY[HEADER.FIELDS (...)]
+IMAP_BAD_COMMANDS_BEFORE_LOGIN = 3
+IMAP_BAD_COMMANDS = 20
+IMAP_LOGIN_SECONDS = 60.0  # from connect to a successful login
+IMAP_AUTOLOGOUT_SECONDS = 30 * 60.0  # RFC 3501 5.4: at least 30 minutes
+IMAP_WRITE_BUFFER = 256 * 1024  # unsent octets at which a command waits for its reader
+IMAP_WRITE_SECONDS = 60.0  # a reader that takes nothing for so long is gone
+IMAP_CONNECTIONS = 10_000
+IMAP_CONNECTIONS_PER_ADDRESS = 100
+IMAP_CONNECTIONS_PER_LOGIN = 100
+IMAP_FAILED_LOGIN_DELAY = 1.0  # doubles with each failure in a row from one address
+IMAP_FAILED_LOGIN_DELAY_MOST = 8.0
+PASSWORD = 1024
+
+# --- mailboxes --------------------------------------------------------------------------
+MAILBOX_NAME = 1_000  # octets of UTF-8
+MAILBOX_DEPTH = 50  # levels
+MAILBOXES_PER_LOGIN = 10_000
+KEYWORD_NAME = 200
+KEYWORDS_PER_LOGIN = 1_000
+
+# --- MIME: what a message may make us compute ------------------------------------------
+MIME_DEPTH = 100
+MIME_PARTS = 10_000
+MIME_HEADER_BLOCK = 1024 * 1024  # octets of a header block that are looked at
+MIME_HEADER_FIELD = 256 * 1024  # octets of one field that are parsed
+MIME_ADDRESSES = 2_000
+MIME_PARAMETERS = 128
+MIME_ENCODED_WORDS = 512
+MIME_COMMENT_DEPTH = 50
+
+# --- POP3: what a provider may send -----------------------------------------------------
+POP3_LINE = 8 * 1024  # status line or listing line
+POP3_LISTING_ITEMS = 1_000_000
+POP3_UIDL = 1_000  # octets kept as they are; longer ones are kept as a hash
+POP3_CAPABILITIES = 200  # lines
+POP3_MESSAGE = 128 * 1024 * 1024
+POP3_CONNECT_SECONDS = 30.0
+POP3_HANDSHAKE_SECONDS = 30.0
+POP3_REPLY_SECONDS = 60.0  # silence
+POP3_SLOWEST = 100  # octets a second over any minute of a transfer
+POP3_SESSION_SECONDS = 4 * 3600.0
+POP3_WINDOW_COMMANDS = 256  # outstanding RETR where the server announces PIPELINING
+POP3_WINDOW_OCTETS = 4 * 1024 * 1024
+
+# --- store ------------------------------------------------------------------------------
+CHUNK = 256 * 1024  # of message bytes in a row
+SPOOL_IN_MEMORY = 1024 * 1024  # a larger message waits for the store on disk
+BATCH_MESSAGES = 64  # that share a commit
+BATCH_OCTETS = 4 * 1024 * 1024
+BATCH_SECONDS = 0.25

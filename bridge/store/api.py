@@ -1,0 +1,247 @@
+"""The door to the store: `Store`, and the two hands that reach through it, `ReadTx`, `WriteTx`.
+
+Rules:
+- `await store.read(work)` runs `work(tx)` on a reader's thread inside one snapshot;
+  `await store.write(work)` runs it on the writer's thread inside one transaction and returns
+  after the commit is on disk. One hop a transaction, whatever it does: `work` is a plain
+  function, it never awaits, never touches a socket, and hands back values only.
+- A reader cannot write, by type.
+- Writers that wait share one commit (one fsync); each has a savepoint of its own, so that one
+  that raises undoes only itself.
+- `work` may be run again after a lost connection; it must have no effect outside `tx`.
+- A cancelled `write` means "unknown": the commit may have happened.
+- Every query that names a mailbox by name takes the login, so that one login never sees
+  another's mail.
+- Changes are told (`Store.on_change`) after the commit, on the event loop, once a commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from bridge.model import (
+    Account,
+    AccountId,
+    AccountState,
+    Change,
+    Copied,
+    EntryRow,
+    EntryState,
+    KnownItem,
+    ListedItem,
+    Login,
+    LoginId,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    NewMessage,
+    SpecialUse,
+    Stored,
+)
+
+T = TypeVar("T")
+Columns = Literal["envelope", "bodystructure", "body", "header", "parts", "sent_day"]
+StoreOp = Literal["add", "remove", "replace"]
+UidRanges = Sequence[tuple[int, int]]
+"""Closed intervals of UIDs, rising and disjoint: ((1, 3), (7, 7)). UIDs that are not there do
+not matter."""
+
+
+class StoreError(Exception):
+    """The store could not do it; nothing was changed. The text is fit for a person."""
+
+
+class StoreBusy(StoreError):
+    """Another daemon has this store open."""
+
+
+class StoreFull(StoreError):
+    """The disk (or the quota) is full; reads go on."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer version of the program."""
+
+
+class NoSuchMailbox(StoreError):
+    """The login has no mailbox of that name (or it was deleted meanwhile)."""
+
+
+class MailboxExists(StoreError):
+    """The login has a mailbox of that name already."""
+
+
+class TooMany(StoreError):
+    """A cap of `limits.py` was reached: mailboxes, keywords, UIDs."""
+
+
+class ReadTx(Protocol):
+    """One consistent snapshot."""
+
+    # logins and accounts
+    def login(self, name: str) -> Login | None: ...
+    def accounts(self) -> Sequence[Account]: ...
+    def account_states(self) -> Sequence[AccountState]: ...
+
+    # mailboxes
+    def mailboxes(self, login: LoginId) -> Sequence[Mailbox]: ...
+    def mailbox(self, login: LoginId, name: str) -> Mailbox:
+        """Raises NoSuchMailbox. INBOX is found in any case."""
+        ...
+
+    def mailbox_by_id(self, mailbox: MailboxId) -> Mailbox:
+        """Raises NoSuchMailbox when it was deleted."""
+        ...
+
+    def subscriptions(self, login: LoginId) -> Sequence[str]: ...
+
+    # entries
+    def entry_states(self, mailbox: MailboxId, since: int = 0) -> Sequence[EntryState]:
+        """Entries whose MODSEQ is greater than `since`, by UID."""
+        ...
+
+    def expunged(self, mailbox: MailboxId, since: int) -> Sequence[tuple[int, int]]:
+        """(UID, MODSEQ) of entries expunged after `since`, by MODSEQ."""
+        ...
+
+    def keyword_sets(self, known: int = 0) -> Mapping[int, tuple[str, ...]]:
+        """The interned keyword sets with an id greater than `known`; set 0 is the empty one."""
+        ...
+
+    def rows(
+        self, mailbox: MailboxId, uids: UidRanges, columns: Iterable[Columns] = ()
+    ) -> Sequence[EntryRow]:
+        """Entries by UID, with the columns asked for. Bound the ranges: all rows are in memory."""
+        ...
+
+    def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
+        """The message's bytes from `start` to before `end`, cut at its size; reads only the
+        chunks touched. Raises StoreError when the message is gone."""
+        ...
+
+    # maildrops
+    def maildrop(self, account: AccountId) -> Sequence[KnownItem]: ...
+    def message_by_digest(self, digest: bytes) -> MessageId | None: ...
+
+
+class WriteTx(ReadTx, Protocol):
+    """One transaction."""
+
+    # logins and accounts
+    def ensure_login(self, name: str) -> Login:
+        """Finds or makes the login, with INBOX and one mailbox a special use, all subscribed."""
+        ...
+
+    def ensure_account(self, address: str, login: LoginId, mailbox: str) -> Account:
+        """Finds or makes the account; the mailbox is made when missing. A changed login or
+        mailbox counts for the mail to come: what is stored stays where it is."""
+        ...
+
+    def record_poll(self, account: AccountId, state: AccountState) -> None: ...
+
+    # mailboxes
+    def create_mailbox(
+        self, login: LoginId, name: str, special_use: SpecialUse | None = None
+    ) -> Mailbox:
+        """Makes missing parents too. Raises MailboxExists, TooMany."""
+        ...
+
+    def delete_mailbox(self, login: LoginId, name: str) -> None:
+        """Raises NoSuchMailbox. Children stay; the subscription stays (RFC 3501 6.3.9)."""
+        ...
+
+    def rename_mailbox(self, login: LoginId, name: str, to: str) -> None:
+        """Renames the tree below too, and moves subscriptions. Renaming INBOX moves its entries
+        into the new mailbox and leaves INBOX empty (RFC 3501 6.3.5). Raises NoSuchMailbox,
+        MailboxExists, TooMany."""
+        ...
+
+    def subscribe(self, login: LoginId, name: str, on: bool) -> None: ...
+
+    # entries
+    def add_message(self, message: NewMessage) -> MessageId:
+        """Stores the bytes once: a message with this digest is found, not stored again."""
+        ...
+
+    def add_entry(
+        self,
+        mailbox: MailboxId,
+        message: MessageId,
+        *,
+        flags: int = 0,
+        keywords: Iterable[str] = (),
+        internaldate: int,
+    ) -> EntryState:
+        """Takes the mailbox's next UID and next MODSEQ. Raises NoSuchMailbox, TooMany."""
+        ...
+
+    def store_flags(
+        self,
+        mailbox: MailboxId,
+        uids: UidRanges,
+        op: StoreOp,
+        flags: int,
+        keywords: Iterable[str] = (),
+        unchanged_since: int | None = None,
+    ) -> Stored:
+        """One MODSEQ for all that really change; an entry that stays the same keeps its own."""
+        ...
+
+    def copy(self, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
+        """Flags, keywords and INTERNALDATE go along; works inside one mailbox too."""
+        ...
+
+    def move(self, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
+        """copy() and expunge() in one; the entry of a maildrop item follows it."""
+        ...
+
+    def expunge(
+        self, mailbox: MailboxId, uids: UidRanges | None = None, *, only_deleted: bool = True
+    ) -> Sequence[int]:
+        """Removes entries that carry \\Deleted (of `uids`, or all), or with `only_deleted`
+        False all of `uids`; leaves (UID, MODSEQ) for QRESYNC. Returns the UIDs, rising."""
+        ...
+
+    def claim_recent(self, mailbox: MailboxId) -> int:
+        """The first UID that no read-write session was shown yet; moves it to UIDNEXT."""
+        ...
+
+    # maildrops
+    def settle_item(
+        self,
+        account: AccountId,
+        item: ListedItem,
+        digest: bytes,
+        fingerprint: bytes,
+        now: int,
+    ) -> int:
+        """Records that this UIDL's bytes are ours. Returns the item's id."""
+        ...
+
+    def relink_item(self, item_id: int, item: ListedItem, now: int) -> None:
+        """The provider gave a settled item another UIDL or size."""
+        ...
+
+    def mark_listing(self, account: AccountId, listed: Iterable[int], now: int) -> None:
+        """After a poll: these item ids were listed, all others of the account were missed."""
+        ...
+
+    def forget_items(self, items: Iterable[int]) -> None: ...
+
+    # housekeeping
+    def purge(self, older_than: int, most: int = 1000) -> int:
+        """Deletes bytes of messages that lost their last entry before `older_than`."""
+        ...
+
+
+class Store(Protocol):
+    """The store of one daemon. Made by `bridge.store.opening.open_store`."""
+
+    on_change: Callable[[Sequence[Change]], None] | None
+
+    async def read(self, work: Callable[[ReadTx], T]) -> T: ...
+    async def write(self, work: Callable[[WriteTx], T]) -> T: ...
+    async def close(self) -> None:
+        """Finishes what is committed, checkpoints, lets go of the lock."""
+        ...
