@@ -9,6 +9,7 @@ from __future__ import annotations
 # --- IMAP: what a device may send -------------------------------------------------------
 IMAP_LINE_BEFORE_LOGIN = 8 * 1024
 IMAP_LINE = 64 * 1024
+IMAP_TAG = 256  # octets of a tag that we repeat in answers
 IMAP_LITERAL_BEFORE_LOGIN = 4 * 1024
 IMAP_LITERAL = 100 * 1024
 IMAP_COMMAND_BEFORE_LOGIN = 64 * 1024  # line and literals of one command together
@@ -44,8 +45,10 @@ KEYWORDS_PER_LOGIN = 1_000
 MIME_DEPTH = 100
 MIME_PARTS = 10_000
 MIME_HEADER_BLOCK = 1024 * 1024  # octets of a header block that are looked at
+MIME_HEADERS = 8 * 1024 * 1024  # octets of all header blocks of a message together
 MIME_HEADER_FIELD = 256 * 1024  # octets of one field that are parsed
 MIME_ADDRESSES = 2_000
+MIME_ADDRESS_TOKENS = 20_000  # words, quoted strings, specials and comments of one address list
 MIME_PARAMETERS = 128
 MIME_ENCODED_WORDS = 512
 MIME_COMMENT_DEPTH = 50
@@ -59,14 +62,28 @@ POP3_MESSAGE = 128 * 1024 * 1024
 POP3_CONNECT_SECONDS = 30.0
 POP3_HANDSHAKE_SECONDS = 30.0
 POP3_REPLY_SECONDS = 60.0  # silence
-POP3_SLOWEST = 100  # octets a second over any minute of a transfer
+POP3_SLOWEST = 100  # octets a second over any minute of waiting for a transfer
+POP3_SLOWEST_SECONDS = 60.0  # that minute
+POP3_END_MARK_SECONDS = 2.0  # silence after CRLF "." CR that makes it an end mark
+POP3_TOP = 1024 * 1024  # octets of a TOP reply that are kept; the rest is read past
 POP3_SESSION_SECONDS = 4 * 3600.0
 POP3_WINDOW_COMMANDS = 256  # outstanding RETR where the server announces PIPELINING
 POP3_WINDOW_OCTETS = 4 * 1024 * 1024
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row
+TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox
 SPOOL_IN_MEMORY = 1024 * 1024  # a larger message waits for the store on disk
 BATCH_MESSAGES = 64  # that share a commit
 BATCH_OCTETS = 4 * 1024 * 1024
 BATCH_SECONDS = 0.25
+
+# --- config: what a file may make us hold -----------------------------------------------
+CONFIG_FILE = 1024 * 1024  # characters
+CONFIG_DEPTH = 20  # lists and mappings in each other
+CONFIG_VALUES = 100_000  # after aliases are unfolded
+SECRET_COMMAND_SECONDS = 30.0
+
+# --- web --------------------------------------------------------------------------------
+WEB_CONNECTIONS = 64
+WEB_HEADER = 16 * 1024

@@ -25,6 +25,19 @@ class Octets(Protocol):
     def find(self, sub: bytes, start: SupportsIndex = ..., end: SupportsIndex = ..., /) -> int: ...
 
 
+class Sink(Protocol):
+    """Where incoming message bytes go before the store has them; see `bridge.spool`."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def finish(self) -> Octets:
+        """All that was written. Valid until `close`."""
+        ...
+
+    def close(self) -> None:
+        """Frees memory and disk, finished or not; may be called twice."""
+        ...
+
+
 class Flag(enum.IntFlag):
     """The system flags of RFC 3501 2.3.2 but \\Recent, which belongs to a session."""
 
@@ -47,7 +60,7 @@ class SpecialUse(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who signs in at our IMAP endpoint. `secret` is an argon2id hash, never a password."""
+    """Who signs in at our IMAP endpoint; what proves it comes from the config."""
 
     id: LoginId
     name: str
@@ -95,6 +108,7 @@ class Structure:
     fingerprint: bytes
     sent_day: int | None  # day of the Date header as its author wrote it, date.toordinal()
     sent_at: int | None  # the same instant in seconds
+    received_at: int | None  # date of the topmost trustworthy Received field
     base_subject: str
     message_id: str
     preview: str

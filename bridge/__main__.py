@@ -1,0 +1,6 @@
+"""`python -m bridge` is `popbridge`."""
+
+from bridge.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,1 @@
+"""Who may sign in, and how they say so (SASL)."""

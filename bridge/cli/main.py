@@ -1,0 +1,110 @@
+"""`popbridge`: all commands, and where their errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from bridge import __version__
+from bridge.cli.check import check
+from bridge.cli.common import Exit, Failure, complain
+from bridge.cli.demo import demo
+from bridge.cli.healthcheck import healthcheck
+from bridge.cli.poll import poll
+from bridge.cli.run import run as run_command
+from bridge.cli.status import status
+
+_CLICK_USAGE = 2  # what click ends with for a wrong command line; sysexits.h says 64
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Collects your POP3 mailboxes once and serves them to every device over IMAP.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command)
+for each in (check, poll, status, demo, healthcheck):
+    app.command()(each)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"popbridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and end.")
+    ] = False,
+) -> None:
+    """Options that come before a command."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line. Returns its exit code; never raises."""
+    try:
+        app(args=list(arguments), prog_name="popbridge")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+        return Exit.USAGE if code == _CLICK_USAGE else code
+    except Failure as failure:
+        complain(f"popbridge: {failure}")
+        return failure.code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # `popbridge status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        return _explained(error)
+    return Exit.OK
+
+
+def _explained(error: Exception) -> int:
+    """Errors of the rooms, in the words of a command."""
+    from bridge.auth.secrets import SecretError
+    from bridge.config import ConfigError
+    from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
+    from bridge.tls import CertificateError
+
+    if isinstance(error, ConfigError):
+        for mistake in error.mistakes:
+            complain(str(mistake))
+        return Exit.CONFIG
+    complain(f"popbridge: {error or type(error).__name__}")
+    match error:
+        case SecretError() | CertificateError() | SchemaTooNew():
+            return Exit.CONFIG
+        case StoreBusy():
+            return Exit.TRY_LATER
+        case PermissionError():
+            return Exit.PERMISSION
+        case StoreError() | OSError():
+            return Exit.UNAVAILABLE
+        case _:
+            complain(f"popbridge: this is a mistake of ours ({_where(error)}); please report it")
+            return Exit.UNAVAILABLE
+
+
+def _where(error: Exception) -> str:
+    """`bridge/x.py:12`: where an unexpected error came from."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    name = trace.tb_frame.f_code.co_filename
+    return f"{type(error).__name__} at {os.path.basename(name)}:{trace.tb_lineno}"
+
+
+def run() -> NoReturn:
+    """The entry point `popbridge`."""
+    sys.exit(main(sys.argv[1:]))

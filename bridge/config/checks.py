@@ -1,0 +1,247 @@
+"""`load`: one pass over one config file that finds all of its mistakes; `find`: which file.
+
+Rules: three layers, all of them run whatever the others found: YAML's problems, the model's
+errors, and what keys say together. The last looks at the values as they are written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bridge import limits
+from bridge.auth.secrets import SecretError, read_secret, why_not_private
+from bridge.config import tree as yamltree
+from bridge.config.models import Config, is_loopback, located, quoted
+from bridge.config.wording import SECRET_KEYS, ConfigError, Mistake, dotted, empty, explain
+from bridge.model import Security
+
+_TRUE = ("true", "yes", "on", "1", "y", "t")
+
+
+def find(option: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The config file to use: the option, then the environment, then the usual places."""
+    if option is not None:
+        return option
+    if named := environ.get("POPBRIDGE_CONFIG"):
+        return Path(named)
+    home = environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    own = Path(home) / "popbridge" / "config.yaml"
+    return own if own.exists() else Path("/etc/popbridge/config.yaml")
+
+
+def load(path: Path) -> Config:
+    """Reads and checks the file. Raises ConfigError with every mistake that it has."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limits.CONFIG_FILE * 4 + 1)
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        advice = "name another with --config, or copy config.example.yaml there"
+        raise ConfigError(
+            [Mistake(str(path), 1, 1, "", f"cannot be read: {error.strerror}", advice)]
+        ) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        wrong = Mistake(str(path), line, 1, "", "is not UTF-8 text", "save it as UTF-8")
+        raise ConfigError([wrong]) from None
+    return _Check(path, yamltree.read(text)).run()
+
+
+class _Check:
+    """One pass over one file: YAML's problems, the model's errors, then what keys say together.
+
+    The last looks at the values as written, so that it finds its mistakes beside the others.
+    """
+
+    def __init__(self, path: Path, tree: yamltree.Tree) -> None:
+        self.path = path
+        self.tree = tree
+        self.mistakes: set[Mistake] = set()
+
+    def run(self) -> Config:
+        for problem in self.tree.problems:
+            self._add_at(problem.place, problem.path, problem.text, problem.advice)
+        config = None
+        if not self.tree.problems or self.tree.value:
+            config = self._model()
+            self._empty()
+            self._listening()
+            self._secrets()
+            self._accounts()
+            self._logins()
+            self._files()
+        if self.mistakes or config is None:
+            order = sorted(self.mistakes, key=lambda each: (each.line, each.column, each.key))
+            raise ConfigError(order)
+        return config
+
+    def add(self, path: yamltree.Path, text: str, advice: str) -> None:
+        self._add_at(self.tree.place(path), path, text, advice)
+
+    def _add_at(self, place: yamltree.Place, path: yamltree.Path, text: str, advice: str) -> None:
+        key = dotted(path)
+        self.mistakes.add(Mistake(str(self.path), place.line, place.column, key, text, advice))
+
+    def _model(self) -> Config | None:
+        value = self.tree.value
+        if not isinstance(value, dict):
+            self.add((), "is empty" if value is None else "has no keys", "write accounts: []")
+            return None
+        try:
+            return Config.model_validate(value, context={"folder": self.path.parent.absolute()})
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=True):
+                path = tuple(each["loc"])
+                self.add(path, *explain(each, path))
+            return None
+
+    def _empty(self) -> None:
+        """A key with nothing behind it says nothing, except `web: {listen: null}`."""
+        for path in self.tree.places:
+            if path != ("web", "listen") and path and self._at(path) is None:
+                self.add(path, *empty(path))
+
+    def _listening(self) -> None:
+        """No address and port twice."""
+        seen: dict[str, yamltree.Path] = {}
+        for path in self.tree.places:
+            value = self._at(path)
+            if "listen" in str(path[1:2]) and isinstance(value, str) and not value.endswith(":0"):
+                self._once(seen, value, path)
+
+    def _secrets(self) -> None:
+        """Each holder of a secret has one source for it, and says it without a comment behind."""
+        inline = False
+        for path, holder in (*self._each("accounts", "pop3"), *self._each("logins")):
+            known = ["password", "password_file"]
+            known.append("password_hash" if path[0] == "logins" else "password_command")
+            given = [key for key in holder if key in known]
+            if len(given) > 1:
+                text = f"is a second source for this password, beside {given[0]}"
+                self.add((*path, given[1]), text, "delete one of the two")
+            elif not given:
+                advice = f"write {known[1]}: secrets/name, or {known[0]} or {known[2]}"
+                self.add(path, "has no password", advice)
+            for key in given:
+                inline = inline or key in SECRET_KEYS - {"password_command"}
+                if (*path, key) in self.tree.commented and key in SECRET_KEYS:
+                    text = "has a # behind it: YAML would cut the password there"
+                    self.add((*path, key), text, "put the password in 'single quotes'")
+        complaint = why_not_private(self.path) if inline else None
+        if complaint:
+            self.mistakes.add(
+                Mistake(
+                    str(self.path), 1, 1, "", f"holds passwords and {complaint[0]}", complaint[1]
+                )
+            )
+
+    def _accounts(self) -> None:
+        seen: dict[str, yamltree.Path] = {}
+        for path, account in self._each("accounts"):
+            address = account.get("address")
+            if isinstance(address, str):
+                self._once(seen, address.lower(), (*path, "address"))
+        for path, pop3 in self._each("accounts", "pop3"):
+            host = pop3.get("host")
+            if (
+                pop3.get("security") == Security.NONE
+                and isinstance(host, str)
+                and not is_loopback(host)
+                and str(pop3.get("allow_plaintext", "false")).lower() not in _TRUE
+            ):
+                self.add(
+                    (*path, "security"),
+                    "is none: password and mail would cross the network in clear",
+                    "write security: tls, or allow_plaintext: true beside it",
+                )
+
+    def _logins(self) -> None:
+        """No login twice; each one that an account uses has an entry."""
+        seen: dict[str, yamltree.Path] = {}
+        names: set[str] = set()
+        for path, login in self._each("logins"):
+            name = login.get("name")
+            if isinstance(name, str):
+                names.add(name)
+                self._once(seen, name.lower(), (*path, "name"))
+        for path, account in self._each("accounts"):
+            key = "login" if account.get("login") else "address"
+            wanted = account.get(key)
+            if not isinstance(wanted, str) or not wanted or wanted in names:
+                continue
+            near = [name for name in names if name.lower() == wanted.lower()]
+            names.add(wanted)
+            advice = (
+                f"write {near[0]} in both places"
+                if near
+                else f"add under logins: - {{name: {quoted(wanted)}, password_file: secrets/"
+                f"{re.sub('[^a-z0-9]+', '-', wanted.lower()).strip('-')}}}"
+            )
+            self.add((*path, key), f"has no entry for its login {quoted(wanted)} in logins", advice)
+
+    def _once(self, seen: dict[str, yamltree.Path], name: str, path: yamltree.Path) -> None:
+        first = seen.setdefault(name, path)
+        if first != path:
+            line = self.tree.place(first).line
+            self.add(path, f"is there twice, first on line {line}", "delete one of the two")
+
+    def _files(self) -> None:
+        """Files that the config names are there, and secret ones are private."""
+        holders = (*self._each("accounts", "pop3"), *self._each("logins"))
+        for at in [(*path, "password_file") for path, _ in holders]:
+            if (file := self._file(at)) and not self._not_private(at, file):
+                try:
+                    read_secret(file)
+                except SecretError as error:
+                    self.add(at, str(error), "write the password into it, on one line")
+        public: list[yamltree.Path] = [("imap", "certificate", "cert")]
+        public += [(*path, "ca_file") for path, _ in self._each("accounts", "pop3")]
+        for at in public:
+            if (file := self._file(at)) and not (file.is_file() and os.access(file, os.R_OK)):
+                self.add(at, f"{file} cannot be read", "name a file in PEM form")
+        key: yamltree.Path = ("imap", "certificate", "key")
+        if file := self._file(key):
+            self._not_private(key, file)
+
+    def _not_private(self, path: yamltree.Path, file: Path) -> bool:
+        complaint = why_not_private(file)
+        if complaint:
+            self.add(path, f"{file} {complaint[0]}", complaint[1])
+        return complaint is not None
+
+    def _at(self, path: yamltree.Path) -> yamltree.Value:
+        value = self.tree.value
+        for step in path:
+            if isinstance(value, dict) and isinstance(step, str):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def _file(self, path: yamltree.Path) -> Path | None:
+        """The file named at `path`, shown as it is seen from here."""
+        value = self._at(path)
+        named = isinstance(value, str) and value and "\0" not in value
+        return located(self.path.parent, str(value)) if named else None
+
+    def _each(
+        self, key: str, inner: str | None = None
+    ) -> Iterator[tuple[yamltree.Path, dict[str, yamltree.Value]]]:
+        """The mappings of a list at the top, or one mapping inside each, whatever is broken."""
+        top = self.tree.value
+        items = top.get(key) if isinstance(top, dict) else None
+        for index, item in enumerate(items if isinstance(items, list) else []):
+            path: yamltree.Path = (key, index)
+            found = item
+            if inner is not None:
+                found = item.get(inner) if isinstance(item, dict) else None
+                path = (key, index, inner)
+            if isinstance(found, dict):
+                yield path, found

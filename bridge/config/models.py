@@ -1,0 +1,371 @@
+"""What may be written in the config file, and the frozen values that the daemon gets.
+
+Rules: a field's `description` is what a mistake says is wanted, its first example what to write;
+whatever came as text is made a value here, once; secrets never show in a repr.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
+
+from bridge import limits
+from bridge.auth.passwords import PasswordHash, Verifier
+from bridge.auth.secrets import read_secret, run_secret
+from bridge.model import Endpoint, Secret, Security
+
+PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
+_INTERVAL = "a time from 1s to 30d such as 30s, 10m, 1h or 2d"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _wrong(text: str, advice: str) -> PydanticCustomError:
+    return PydanticCustomError("mistake", "{text}", {"text": text, "advice": advice})
+
+
+def short(text: str) -> str:
+    safe = "".join(each if each.isprintable() else "?" for each in text[:60])
+    return safe + "..." if len(text) > 60 else safe
+
+
+def quoted(text: str) -> str:
+    return f'"{short(text)}"'
+
+
+class Listen(NamedTuple):
+    """Where to listen. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Does this host name or address stay on this machine, without asking DNS?"""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    wrong = _wrong(
+        f"is {quoted(value)}, an address and a port are wanted",
+        "write 127.0.0.1:1143 or [::1]:1143",
+    )
+    host, colon, port = value.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise wrong
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        if bracketed or not re.fullmatch(r"(?=.*[a-zA-Z])[a-zA-Z0-9.-]{1,253}", host):
+            raise wrong from None
+        return Listen(host, int(port))
+    if (version == 6) != bracketed:
+        advice = f"write [{host}]:{port}" if version == 6 else f"write {host}:{port}"
+        raise _wrong(f'is "{value}", only IPv6 addresses go in [brackets], and they must', advice)
+    return Listen(host, int(port))
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,7})\s?([smhd])", value)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 1 <= seconds <= 30 * _UNITS["d"]:  # a bare number is none: seconds or minutes?
+        raise _wrong(f"is {quoted(value)}, {_INTERVAL} is wanted", "write interval: 15m")
+    return seconds
+
+
+def _secret(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value or len(value.encode(errors="replace")) > limits.PASSWORD:
+        text = f"has {len(value)} characters, 1 to {limits.PASSWORD} octets are wanted"
+        raise _wrong(text, "write the password, in 'single quotes'")
+    if any(each in value for each in "\0\r\n"):
+        raise _wrong("holds a line end, which no protocol can send", "write it on one line")
+    return Secret(value)
+
+
+def _hash(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return PasswordHash(value)
+    except ValueError as error:
+        raise _wrong(f"{error}", "write password_hash: '$argon2id$v=19$...'") from None
+
+
+def _command(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, (str, list)):
+        return value
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:
+        raise _wrong("has quotes that do not close", "write a list: [pass, show, gmx]") from None
+    if info.context and words and isinstance(words[0], str) and "/" in words[0]:
+        return [str(located(info.context["folder"], words[0])), *words[1:]]
+    return words
+
+
+def located(folder: Path, text: str) -> Path:
+    """The file that `text` names, seen from the config file's folder."""
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:  # ~somebody who is not there
+        return folder / text
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value or "\0" in value:
+        raise _wrong("is no name of a file", "write a path, such as secrets/name")
+    return located(info.context["folder"] if info.context else Path(), value)
+
+
+def _name(value: object) -> object:
+    if isinstance(value, str) and (
+        not value.isprintable() or value != value.strip() or not 0 < len(value) <= 254
+    ):
+        raise _wrong(
+            "is empty, too long or holds control characters or outer blanks", "write it anew"
+        )
+    return value
+
+
+def _mailbox(value: object) -> object:
+    if isinstance(value, str):
+        levels = value.split("/")
+        if not all(levels) or not value.isprintable() or any(each in value for each in "*%"):
+            raise _wrong(
+                "is no mailbox name: levels parted by /, without control characters, * and %",
+                "write mailbox: INBOX",
+            )
+        if len(value.encode()) > limits.MAILBOX_NAME or len(levels) > limits.MAILBOX_DEPTH:
+            raise _wrong("is too long or has too many levels", "write mailbox: INBOX")
+        if value.upper() == "INBOX":
+            return "INBOX"
+    return value
+
+
+def _database(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("postgresql:", "postgres:")):
+        raise _wrong("is PostgreSQL, which comes later", "write database: sqlite")
+    return value
+
+
+def _forever(value: object) -> object:
+    if isinstance(value, str) and value != "forever":
+        raise _wrong(
+            f"is {quoted(value)}; other policies than forever come later, nothing is deleted on "
+            "the server until then",
+            "write keep_on_server: forever",
+        )
+    return value
+
+
+def _certificate(value: object) -> object:
+    return None if value == "auto" else "" if value is None else value
+
+
+ListenAt = Annotated[InstanceOf[Listen], BeforeValidator(_listen)]
+SecretText = Annotated[
+    Secret, BeforeValidator(_secret), PlainSerializer(lambda _: "***", return_type=str)
+]
+Hashed = Annotated[
+    InstanceOf[PasswordHash],
+    BeforeValidator(_hash),
+    PlainSerializer(lambda _: "***", return_type=str),
+]
+Name = Annotated[str, BeforeValidator(_name)]
+File = Annotated[Path, BeforeValidator(_path)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class CertificateFiles(_Section):
+    cert: File = Field(description="a file", examples=["/etc/ssl/mail.pem"])
+    key: File = Field(description="a file", examples=["/etc/ssl/mail.key"])
+
+
+class ImapConfig(_Section):
+    listen: tuple[ListenAt, ...] = Field(
+        default=(Listen("127.0.0.1", 1143),),
+        description="a list of addresses",
+        examples=['["127.0.0.1:1143"]'],
+    )
+    listen_tls: tuple[ListenAt, ...] = Field(
+        default=(Listen("0.0.0.0", 1993),),  # noqa: S104  # devices in the house are the point; TLS only
+        description="a list of addresses",
+        examples=['["0.0.0.0:1993"]'],
+    )
+    certificate: Annotated[CertificateFiles | None, BeforeValidator(_certificate)] = Field(
+        default=None,
+        description="auto, or cert and key",
+        examples=["auto", "{cert: FILE, key: FILE}"],
+    )
+
+
+class WebConfig(_Section):
+    listen: ListenAt | None = Field(
+        default=Listen("127.0.0.1", 8025),
+        description="an address and a port, or null",
+        examples=['"127.0.0.1:8025"'],
+    )
+
+
+class _HasSecret(_Section):
+    password: SecretText | None = Field(
+        default=None, repr=False, description="text", examples=["'the password, in single quotes'"]
+    )
+    password_file: File | None = Field(
+        default=None, description="a file", examples=["secrets/name"]
+    )
+
+
+class Pop3Config(_HasSecret):
+    host: Name = Field(description="a host name", examples=["pop.example.org"])
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="a number from 1 to 65535", examples=[995]
+    )
+    security: Security = Field(
+        default=Security.TLS, description="tls, starttls or none", examples=["tls"]
+    )
+    username: Name = Field(description="text", examples=["me@example.org"])
+    password_command: Annotated[tuple[str, ...], BeforeValidator(_command)] | None = Field(
+        default=None, min_length=1, repr=False, description="a command", examples=["pass show mail"]
+    )
+    ca_file: File | None = Field(default=None, description="a file", examples=["private-ca.pem"])
+    allow_plaintext: bool = Field(default=False, description="true or false", examples=["true"])
+
+
+class AccountConfig(_Section):
+    address: Name = Field(description="text", examples=["me@example.org"])
+    pop3: Pop3Config = Field(
+        description="a section", examples=["{host: pop.example.org, username: ...}"]
+    )
+    interval: Annotated[int, BeforeValidator(_duration)] = Field(
+        default=900,
+        description=_INTERVAL,
+        examples=["15m"],
+    )
+    keep_on_server: Annotated[Literal["forever"], BeforeValidator(_forever)] = Field(
+        default="forever", description="forever", examples=["forever"]
+    )
+    login: Name | None = Field(default=None, description="text", examples=["family"])
+    mailbox: Annotated[str, BeforeValidator(_mailbox)] = Field(
+        default="INBOX", description="a mailbox name", examples=["INBOX"]
+    )
+
+    @property
+    def login_name(self) -> str:
+        """The IMAP login that sees this account's mail: its address unless the file says else."""
+        return self.login or self.address
+
+    @property
+    def endpoint(self) -> Endpoint:
+        pop3 = self.pop3
+        return Endpoint(
+            host=pop3.host,
+            port=pop3.port or PORTS[pop3.security],
+            security=pop3.security,
+            username=pop3.username,
+            ca_file=str(pop3.ca_file) if pop3.ca_file else None,
+        )
+
+    def password(self) -> Secret:
+        """The provider's password, read anew each time. Blocks (a file, a command of up to 30 s):
+        call it in a thread. Raises SecretError."""
+        pop3 = self.pop3
+        if pop3.password is not None:
+            return pop3.password
+        if pop3.password_file is not None:
+            return read_secret(pop3.password_file)
+        return run_secret(pop3.password_command or ())
+
+
+class LoginConfig(_HasSecret):
+    name: Name = Field(description="text", examples=["me@example.org"])
+    password_hash: Hashed | None = Field(
+        default=None, repr=False, description="an argon2id hash", examples=["'$argon2id$v=19$...'"]
+    )
+
+    def verifier(self) -> Verifier:
+        """What `auth.passwords.Passwords` takes. Raises SecretError."""
+        if self.password_hash is not None:
+            return self.password_hash
+        if self.password is not None:
+            return self.password
+        return read_secret(self.password_file or Path())
+
+
+def _state_folder() -> Path:
+    """Where data lives when the file does not say: systemd's folder, or the user's."""
+    if systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "popbridge"
+
+
+class Config(_Section):
+    """The whole file. Built by `load`."""
+
+    data_dir: File = Field(
+        default_factory=_state_folder, description="a folder", examples=["./data"]
+    )
+    database: Annotated[Literal["sqlite"], BeforeValidator(_database)] = Field(
+        default="sqlite", description="sqlite", examples=["sqlite"]
+    )
+    imap: ImapConfig = Field(
+        default=ImapConfig(),
+        description="a section",
+        examples=["{certificate: auto}"],
+    )
+    web: WebConfig = Field(
+        default=WebConfig(), description="a section", examples=["{listen: null}"]
+    )
+    accounts: tuple[AccountConfig, ...] = Field(
+        description="a list of accounts",
+        examples=["[{address: me@example.org, pop3: {...}}]"],
+    )
+    logins: tuple[LoginConfig, ...] = Field(
+        default=(),
+        description="a list of logins",
+        examples=["[{name: me@example.org, password_file: ...}]"],
+    )

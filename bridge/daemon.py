@@ -1,0 +1,300 @@
+"""The one place that knows everyone: store, bus, pollers, IMAP and web, in one event loop.
+
+Rules:
+- Start: store, certificate, IMAP, web and control, then the schedule. Stop goes the other way
+  round: polls are cut off (what is committed stays, no QUIT), devices hear BYE, the store is
+  closed last.
+- SIGTERM and SIGINT drain and leave within 10 s, a second one leaves at once; SIGHUP reads
+  config and certificate again without dropping a session, and a broken new config changes
+  nothing.
+- The daemon never ends because of one account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bridge import __version__, config, logs
+from bridge.auth.passwords import Passwords, Verifier
+from bridge.auth.throttle import LoginThrottle
+from bridge.bus import Bus
+from bridge.config import AccountConfig, Config, ConfigError, Listen
+from bridge.imap.mailboxes import OpenMailboxes
+from bridge.imap.server import ImapServer
+from bridge.imap.session import Services
+from bridge.model import Account, PollReport, Secret
+from bridge.spool import Spool
+from bridge.store.api import Store, StoreError, WriteTx
+from bridge.store.opening import open_store
+from bridge.sync.poll import Poller
+from bridge.sync.schedule import Job, Schedule
+from bridge.tls import CertificateError, ServerCertificate
+from bridge.web.server import WebServer
+from bridge.web.status import AccountStatus, Status
+
+log = logs.get_logger()
+
+STOP_SECONDS = 9.0
+PURGE_EVERY_SECONDS = 3600.0
+PURGE_AFTER_SECONDS = 24 * 3600  # a device may still be reading what another one expunged
+
+
+@dataclass(frozen=True, slots=True)
+class _Password:
+    """Asks the config for an account's password at each poll; equal while the settings are."""
+
+    account: AccountConfig
+
+    async def __call__(self) -> Secret:
+        return await asyncio.to_thread(self.account.password)
+
+
+class Daemon:
+    """Everything, started by `async with`. Raises StoreError, CertificateError, OSError (a port
+    that is taken) or SecretError when it cannot start; then nothing is left running."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.imap_ports: list[int] = []
+        self.imap_tls_ports: list[int] = []
+        self.certificate: ServerCertificate
+        self.store: Store
+        self._listening: list[str] = []
+        self._accounts: dict[str, Account] = {}
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        settings = self.config
+        verifiers = await asyncio.to_thread(_verifiers, settings)
+        self.store = await open_store(settings.data_dir, settings.database)
+        stack.push_async_callback(self.store.close)
+        bus = Bus()
+        self.store.on_change = bus.publish
+        self.certificate = await asyncio.to_thread(_certificate, settings)
+        self._passwords = Passwords(verifiers)
+        stack.callback(self._passwords.close)
+        spool = functools.partial(Spool, settings.data_dir)
+        self._imap = ImapServer(
+            Services(
+                store=self.store,
+                bus=bus,
+                passwords=self._passwords,
+                mailboxes=OpenMailboxes(self.store, bus),
+                throttle=LoginThrottle(loop.time),
+                new_sink=spool,
+                logins={},
+                starttls=True,
+            ),
+            self.certificate.context,
+        )
+        stack.push_async_callback(self._imap.stop)
+        self.imap_ports = await self._listen(settings.imap.listen, tls=False)
+        self.imap_tls_ports = await self._listen(settings.imap.listen_tls, tls=True)
+        self._web = WebServer(
+            self, listen=settings.web.listen, control=settings.data_dir / "control.sock"
+        )
+        await self._web.start()
+        stack.push_async_callback(self._web.stop)
+        poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
+        self._schedule = Schedule(poller.poll)
+        stack.push_async_callback(self._schedule.stop)
+        await self._take_accounts(settings)
+        housekeeping = loop.create_task(self._keep_house())
+        stack.callback(housekeeping.cancel)
+
+    async def _listen(self, places: Sequence[Listen], *, tls: bool) -> list[int]:
+        ports = []
+        for place in places:
+            for _, port in await self._imap.listen(place.host, place.port, tls=tls):
+                ports.append(port)
+                shown = Listen(place.host, port)
+                self._listening.append(f"{'imaps' if tls else 'imap'}://{shown}")
+        return ports
+
+    async def _take_accounts(self, settings: Config) -> None:
+        """Makes the logins and accounts of the config known to store and schedule."""
+
+        def work(tx: WriteTx) -> dict[str, Account]:
+            accounts = {}
+            for each in settings.accounts:
+                login = tx.ensure_login(each.login_name)
+                accounts[each.address] = tx.ensure_account(each.address, login.id, each.mailbox)
+            return accounts
+
+        self._accounts = await self.store.write(work)
+        self._schedule.update(
+            Job(self._accounts[each.address], each.endpoint, each.interval, _Password(each))
+            for each in settings.accounts
+        )
+
+    async def _keep_house(self) -> None:
+        """Frees the bytes of messages that nobody can see any more."""
+        while True:
+            try:
+                while await self.store.write(_purge):
+                    pass
+            except StoreError as error:
+                log.warning("housekeeping put off", error=str(error))
+            await asyncio.sleep(PURGE_EVERY_SECONDS)
+
+    async def reload(self, settings: Config) -> None:
+        """Takes accounts, logins, passwords, intervals and the certificate's files anew.
+
+        Sessions and running polls go on; where to listen and data_dir need a restart. Raises
+        SecretError, CertificateError, StoreError; what could not be taken stays as it was.
+        """
+        verifiers = await asyncio.to_thread(_verifiers, settings)
+        await asyncio.to_thread(self.certificate.reload)
+        fixed = (settings.data_dir, settings.imap, settings.web)
+        if fixed != (self.config.data_dir, self.config.imap, self.config.web):
+            log.warning("data_dir, imap and web take effect after a restart")
+        self._passwords.replace(verifiers)
+        await self._take_accounts(settings)
+        self.config = settings
+
+    # --- what web and control ask -------------------------------------------------------
+
+    async def poll(self, address: str | None) -> Sequence[PollReport]:
+        """Polls now, or joins the poll under way. Raises NoSuchAccount."""
+        return await self._schedule.poll_now(address)
+
+    async def status(self) -> Status:
+        """The facts for `popbridge status`, /status.json and the health checks."""
+        try:
+            states = await self.store.read(lambda tx: tx.account_states())
+            healthy = True
+        except StoreError as error:
+            log.error("database does not answer", error=str(error))
+            states, healthy = (), False
+        now = time.time()
+        accounts = []
+        for state in states:
+            if state.address not in self._accounts:
+                continue
+            pause = self._schedule.next_poll(state.address)
+            accounts.append(
+                AccountStatus(
+                    account=state,
+                    state=self._schedule.state(state.address),
+                    next_poll=None if pause is None else int(now + pause),
+                )
+            )
+        return Status(
+            version=__version__,
+            pid=os.getpid(),
+            listening=tuple(self._listening),
+            database_ok=healthy,
+            sessions=self._imap.sessions,
+            accounts=tuple(accounts),
+        )
+
+
+def _purge(tx: WriteTx) -> int:
+    return tx.purge(int(time.time()) - PURGE_AFTER_SECONDS)
+
+
+def _verifiers(settings: Config) -> dict[str, Verifier]:
+    return {login.name: login.verifier() for login in settings.logins}
+
+
+def _certificate(settings: Config) -> ServerCertificate:
+    files = settings.imap.certificate
+    if files is None:
+        return ServerCertificate.auto(settings.data_dir)
+    return ServerCertificate.from_files(files.cert, files.key)
+
+
+# --- the process --------------------------------------------------------------------------
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
+    """The daemon in the foreground, until a signal. Returns the exit code.
+
+    Raises ConfigError, SecretError, StoreError, CertificateError, OSError when it cannot start.
+    """
+    logs.configure(log_format)
+    settings = config.load(config_path)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_serve(config_path, settings))
+
+
+async def _serve(config_path: Path, settings: Config) -> int:
+    loop = asyncio.get_running_loop()
+    stop, hangup = asyncio.Event(), asyncio.Event()
+
+    def on_stop() -> None:
+        if stop.is_set():
+            log.warning("second signal, leaving at once")
+            sys.stdout.flush()
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    daemon = Daemon(settings)
+    async with daemon:
+        log.info(
+            "listening",
+            version=__version__,
+            at=" ".join(daemon._listening),
+            accounts=len(settings.accounts),
+            data_dir=str(settings.data_dir),
+            certificate=daemon.certificate.fingerprint,
+        )
+        watcher = loop.create_task(_reload_on(hangup, daemon, config_path))
+        await stop.wait()
+        log.info("stopping")
+        watcher.cancel()
+    log.info("stopped")
+    return 0
+
+
+async def _reload_on(hangup: asyncio.Event, daemon: Daemon, config_path: Path) -> None:
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            await daemon.reload(await asyncio.to_thread(config.load, config_path))
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                log.error("config not taken", mistake=str(mistake))
+        except (CertificateError, StoreError, OSError, Exception) as error:
+            log.error("config not taken", error=str(error))
+        else:
+            log.info("config reloaded", accounts=len(daemon.config.accounts))

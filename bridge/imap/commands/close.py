@@ -1,0 +1,16 @@
+"""CLOSE and UNSELECT (RFC 3501 6.4.2, RFC 3691): CLOSE expunges silently, UNSELECT does not."""
+
+from __future__ import annotations
+
+from bridge.imap.protocol.bare import Bare
+from bridge.imap.replies import Reply
+from bridge.imap.session import Request, Session
+
+
+async def run(session: Session, request: Request, value: Bare) -> Reply:
+    view = session.selected
+    box = view.mailbox.id
+    session.leave_mailbox()
+    if request.name == "CLOSE" and not view.read_only:
+        await session.services.store.write(lambda tx: tx.expunge(box))
+    return Reply(f"{request.name} completed")

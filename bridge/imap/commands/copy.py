@@ -1,0 +1,44 @@
+"""COPY and MOVE (RFC 3501 6.4.7, RFC 6851), both with COPYUID (RFC 4315 3)."""
+
+from __future__ import annotations
+
+from bridge.imap.protocol.copy import Copy
+from bridge.imap.protocol.numbers import format_ranges
+from bridge.imap.protocol.responses import untagged
+from bridge.imap.replies import Bad, No, Reply
+from bridge.imap.session import Request, Session
+from bridge.model import Copied
+from bridge.store.api import NoSuchMailbox, WriteTx
+
+
+async def run(session: Session, request: Request, value: Copy) -> Reply:
+    moving = request.name == "MOVE"
+    view = session.writable if moving else session.selected
+    uids = view.uid_ranges(view.resolve(value.numbers, by_uid=request.uid))
+    if not uids:
+        if not request.uid:
+            raise Bad("There is no message of that number")
+        return Reply(f"{request.name} completed, no message was there")
+    login, box = session.signed_in.id, view.mailbox.id
+
+    def work(tx: WriteTx) -> Copied:
+        target = tx.mailbox(login, value.mailbox).id
+        return tx.move(box, uids, target) if moving else tx.copy(box, uids, target)
+
+    try:
+        copied = await session.services.store.write(work)
+    except NoSuchMailbox as error:
+        # RFC 3501 6.4.7: the client may make the mailbox and try again.
+        raise No(str(error), b"TRYCREATE") from None
+    if not copied.source_uids:
+        raise No("The messages were expunged meanwhile", b"EXPUNGEISSUED")
+    code = b"COPYUID %d %s %s" % (
+        copied.uidvalidity,
+        format_ranges(copied.source_uids),
+        format_ranges(copied.target_uids),
+    )
+    if moving:
+        # RFC 6851 4.3: the pairs come in an untagged OK, before the EXPUNGE responses.
+        session.send(untagged(b"OK", "Moved", code))
+        return Reply("MOVE completed")
+    return Reply("COPY completed", code)

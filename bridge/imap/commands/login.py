@@ -1,0 +1,40 @@
+"""LOGIN (RFC 3501 6.2.3), and the check that AUTHENTICATE shares with it.
+
+Rules: no password before TLS off this machine; the same words whatever was wrong; a peer that
+keeps guessing waits longer each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.imap.protocol.login import Login
+from bridge.imap.replies import No, Reply
+from bridge.imap.session import Request, Session, log
+from bridge.model import Secret
+
+
+async def run(session: Session, request: Request, value: Login) -> Reply:
+    return await sign_in(session, request, value.name, value.password)
+
+
+def require_privacy(session: Session) -> None:
+    """Raises No before TLS, unless the peer is on this machine (RFC 3501 6.2.3, RFC 5530 3)."""
+    if not session.wire.private:
+        raise No("Use TLS first: STARTTLS, or the TLS port", b"PRIVACYREQUIRED")
+
+
+async def sign_in(session: Session, request: Request, name: str, password: Secret) -> Reply:
+    """Signs in, or raises No [AUTHENTICATIONFAILED] after the peer's delay."""
+    require_privacy(session)
+    services = session.services
+    if not await services.passwords.verify(name, password):
+        delay = services.throttle.failed(session.wire.peer)
+        log.warning("login refused", peer=session.wire.peer, login=name[:100], delay=delay)
+        await asyncio.sleep(delay)
+        raise No("Wrong user name or password", b"AUTHENTICATIONFAILED")
+    services.throttle.succeeded(session.wire.peer)
+    session.welcome(await services.store.write(lambda tx: tx.ensure_login(name)))
+    log.info("login", peer=session.wire.peer, login=name, tls=session.wire.secure)
+    # RFC 3501 7.1: the capabilities after login save the client a round trip.
+    return Reply(f"{request.name} completed", b"CAPABILITY " + session.capabilities())

@@ -1,0 +1,15 @@
+"""LOGOUT (RFC 3501 6.1.3)."""
+
+from __future__ import annotations
+
+from bridge.imap.protocol.bare import Bare
+from bridge.imap.protocol.responses import untagged
+from bridge.imap.replies import Reply
+from bridge.imap.session import Request, Session
+
+
+async def run(session: Session, request: Request, value: Bare) -> Reply:
+    session.leave_mailbox()
+    session.send(untagged(b"BYE", "Good bye"))
+    session.over = True
+    return Reply("LOGOUT completed")

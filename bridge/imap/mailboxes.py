@@ -1,0 +1,272 @@
+"""Flags and UIDs of the open mailboxes, in memory, one copy a mailbox.
+
+Every session that has a mailbox selected shares its `OpenMailbox`, which follows the store by
+MODSEQ: the bus says "mailbox 7 is at 42 now", and the next `refresh` reads only what changed
+since the MODSEQ it has. 17 octets a message, whatever the number of sessions.
+
+Rules:
+- `uids` is a snapshot: it is replaced, never changed in place, so that views may share it.
+- `refresh` is idempotent; the store is the truth, a missed notice only delays.
+- Where the bookkeeping and the store's own count disagree, all is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bridge.bus import Bus
+from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
+from bridge.store.api import ReadTx, Store
+
+LOG_LENGTH = 10_000  # changes that are remembered one by one; older ones cost a scan
+
+Log = list[tuple[int, int]]  # (MODSEQ, UID), rising
+
+
+class Keywords:
+    """The interned keyword sets of the store, by id; shared by all mailboxes."""
+
+    def __init__(self) -> None:
+        self._sets: dict[int, tuple[str, ...]] = {0: ()}
+        self.newest = 0
+
+    def add(self, sets: Mapping[int, tuple[str, ...]]) -> None:
+        self._sets.update(sets)
+        self.newest = max(self._sets)
+
+    def __getitem__(self, number: int) -> tuple[str, ...]:
+        return self._sets[number]
+
+
+class OpenMailbox:
+    """One mailbox that at least one session has selected."""
+
+    def __init__(self, store: Store, row: Mailbox, keywords: Keywords) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self.keywords = keywords
+        self.row = row
+        self.uids = array("I")
+        self.flags = bytearray()
+        self.keyword_sets = array("I")
+        self.modseqs = array("Q")
+        self.modseq = 0  # all up to here is applied
+        self.latest = row.highestmodseq  # the bus told of this much
+        self._renamed = False  # or deleted: the bus told that the login's mailboxes changed
+        self.seen_keywords: dict[str, None] = {}  # every keyword ever met here, in order
+        self._seen_sets: set[int] = {0}
+        self._changed: Log = []
+        self._changed_floor = 0
+        self._gone: Log = []
+        self._gone_floor = 0
+        self.listeners: set[Callable[[], None]] = set()
+
+    @property
+    def id(self) -> MailboxId:
+        return self.row.id
+
+    def notice(self, change: Change) -> None:
+        """The bus says that there is news; every listener is told, the reading comes later."""
+        if change.mailbox_id is None:
+            self._renamed = True
+        elif change.mailbox_id == self.row.id:
+            self.latest = max(self.latest, change.modseq)
+        else:
+            return
+        for listener in tuple(self.listeners):
+            listener()
+
+    async def refresh(self) -> None:
+        """Reads what changed since `modseq`, if anything did. Raises NoSuchMailbox."""
+        if self.modseq >= self.latest and not self._renamed:
+            return
+        async with self._lock:
+            if self.modseq >= self.latest and not self._renamed:
+                return
+            since, newest, box = self.modseq, self.keywords.newest, self.row.id
+
+            def work(
+                tx: ReadTx,
+            ) -> tuple[
+                Mailbox,
+                Sequence[EntryState],
+                Sequence[tuple[int, int]],
+                Mapping[int, tuple[str, ...]],
+            ]:
+                gone = tx.expunged(box, since) if since else ()
+                return (
+                    tx.mailbox_by_id(box),
+                    tx.entry_states(box, since),
+                    gone,
+                    tx.keyword_sets(newest),
+                )
+
+            # Only after a success: of a deleted mailbox every session must hear.
+            row, states, gone, sets = await self._store.read(work)
+            self._renamed = False
+            self.keywords.add(sets)
+            self._apply(row, states, gone)
+            if len(self.uids) != row.messages:
+                row, states, _, sets = await self._store.read(
+                    lambda tx: (
+                        tx.mailbox_by_id(box),
+                        tx.entry_states(box, 0),
+                        (),
+                        tx.keyword_sets(0),
+                    )
+                )
+                self.keywords.add(sets)
+                self._reload(row, states)
+
+    def _apply(
+        self, row: Mailbox, states: Sequence[EntryState], gone: Sequence[tuple[int, int]]
+    ) -> None:
+        if gone:
+            self._remove(gone)
+        last = self.uids[-1] if self.uids else 0
+        fresh = [state for state in states if state.uid > last]
+        for state in states:
+            if state.uid > last:
+                continue
+            at = self.index(state.uid)
+            if at is not None:
+                self.flags[at] = state.flags
+                self.keyword_sets[at] = state.keywords
+                self.modseqs[at] = state.modseq
+        if fresh:
+            self.uids = self.uids + array("I", [state.uid for state in fresh])
+            self.flags += bytes(state.flags for state in fresh)
+            self.keyword_sets.extend([state.keywords for state in fresh])
+            self.modseqs.extend([state.modseq for state in fresh])
+        if self.modseq:
+            self._changed.extend(sorted((state.modseq, state.uid) for state in states))
+            if len(self._changed) > 2 * LOG_LENGTH:
+                self._changed_floor = self._changed[-LOG_LENGTH - 1][0]
+                del self._changed[:-LOG_LENGTH]
+        else:
+            self._changed_floor = self._gone_floor = row.highestmodseq
+        self._meet_keywords({state.keywords for state in states})
+        self._advance(row)
+
+    def _remove(self, gone: Sequence[tuple[int, int]]) -> None:
+        self._gone.extend((modseq, uid) for uid, modseq in gone)
+        if len(self._gone) > 2 * LOG_LENGTH:
+            self._gone_floor = self._gone[-LOG_LENGTH - 1][0]
+            del self._gone[:-LOG_LENGTH]
+        places = sorted({at for uid, _ in gone if (at := self.index(uid)) is not None})
+        if not places:
+            return
+        self.uids = without(self.uids, places)
+        self.keyword_sets = without(self.keyword_sets, places)
+        self.modseqs = without(self.modseqs, places)
+        flags = bytearray()
+        start = 0
+        for at in places:
+            flags += self.flags[start:at]
+            start = at + 1
+        self.flags = flags + self.flags[start:]
+
+    def _reload(self, row: Mailbox, states: Sequence[EntryState]) -> None:
+        self.uids = array("I", [state.uid for state in states])
+        self.flags = bytearray(state.flags for state in states)
+        self.keyword_sets = array("I", [state.keywords for state in states])
+        self.modseqs = array("Q", [state.modseq for state in states])
+        self._changed.clear()
+        self._gone.clear()
+        self._changed_floor = self._gone_floor = row.highestmodseq
+        self._meet_keywords({state.keywords for state in states})
+        self._advance(row)
+
+    def _advance(self, row: Mailbox) -> None:
+        self.row = row
+        self.modseq = row.highestmodseq
+        self.latest = max(self.latest, self.modseq)
+
+    def _meet_keywords(self, sets: set[int]) -> None:
+        for number in sorted(sets - self._seen_sets):
+            self._seen_sets.add(number)
+            self.seen_keywords.update(dict.fromkeys(self.keywords[number]))
+
+    # --- what views ask -----------------------------------------------------------------
+
+    def index(self, uid: int) -> int | None:
+        """Where the UID stands in the arrays, or None."""
+        return place(self.uids, uid)
+
+    def changed_since(self, modseq: int) -> Iterable[int]:
+        """UIDs whose entry changed (or came) after `modseq`, rising."""
+        if modseq >= self.modseq:
+            return ()
+        if modseq < self._changed_floor:
+            return [u for u, m in zip(self.uids, self.modseqs, strict=True) if m > modseq]
+        start = bisect_right(self._changed, (modseq, 0xFFFF_FFFF))
+        return sorted({uid for _, uid in self._changed[start:]})
+
+    def gone_since(self, modseq: int, known: array[int]) -> Iterable[int]:
+        """UIDs of `known` that were expunged after `modseq`."""
+        if modseq >= self.modseq:
+            return ()
+        if modseq < self._gone_floor:
+            return set(known).difference(self.uids)
+        start = bisect_right(self._gone, (modseq, 0xFFFF_FFFF))
+        return [uid for _, uid in self._gone[start:] if place(known, uid) is not None]
+
+
+def place(uids: array[int], uid: int) -> int | None:
+    """Index of `uid` in the rising array, or None."""
+    at = bisect_left(uids, uid)
+    return at if at < len(uids) and uids[at] == uid else None
+
+
+def without(numbers: array[int], places: Sequence[int]) -> array[int]:
+    """A copy without the elements at the rising `places`."""
+    out = array(numbers.typecode)
+    start = 0
+    for at in places:
+        out.extend(numbers[start:at])
+        start = at + 1
+    out.extend(numbers[start:])
+    return out
+
+
+class OpenMailboxes:
+    """The registry: one `OpenMailbox` while somebody has it selected."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self._store = store
+        self._bus = bus
+        self._keywords = Keywords()
+        self._open: dict[MailboxId, tuple[OpenMailbox, Callable[[], None]]] = {}
+
+    async def open(self, login: LoginId, name: str, listener: Callable[[], None]) -> OpenMailbox:
+        """The mailbox, read up to date; `listener` is called at each change until `release`.
+
+        Raises NoSuchMailbox.
+        """
+        row = await self._store.read(lambda tx: tx.mailbox(login, name))
+        held = self._open.get(row.id)
+        if held is None:
+            box = OpenMailbox(self._store, row, self._keywords)
+            self._open[row.id] = box, self._bus.subscribe(login, None, box.notice)
+        else:
+            box = held[0]
+            box.latest = max(box.latest, row.highestmodseq)
+        box.listeners.add(listener)
+        try:
+            await box.refresh()
+        except BaseException:
+            self.release(box, listener)
+            raise
+        return box
+
+    def release(self, box: OpenMailbox, listener: Callable[[], None]) -> None:
+        """The last one out closes it."""
+        box.listeners.discard(listener)
+        if not box.listeners:
+            held = self._open.get(box.id)
+            if held is not None and held[0] is box:
+                del self._open[box.id]
+                held[1]()

@@ -1,0 +1,337 @@
+"""SEARCH (RFC 3501 6.4.4), with ESEARCH (RFC 4731) and MODSEQ (RFC 7162 3.1.5).
+
+Rules: the keys are a tree no deeper than `limits.IMAP_NESTING`, parsed with a stack of our own;
+who walks it may recurse. Texts are decoded here, by codecs of our own choice: Python knows
+"idna", "unicode_escape" and worse by name, so no name of the client reaches its lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from bridge import limits
+from bridge.imap.protocol.errors import BadCharset, ParseError
+from bridge.imap.protocol.numbers import NumberSet
+from bridge.imap.protocol.scanner import Scanner
+from bridge.model import Flag
+
+__all__ = [
+    "CHARSETS", "All", "And", "BadCharset", "BodyHas", "HasFlag", "HasKeyword", "HeaderHas",
+    "Internal", "Key", "Larger", "ModSeq", "Not", "Numbers", "Or", "Recent", "Search", "Sent",
+    "Smaller", "TextHas", "parse",
+]  # fmt: skip
+
+CHARSETS: Final[dict[str, str]] = {
+    "UTF-8": "utf-8",
+    "US-ASCII": "ascii",
+    **{f"ISO-8859-{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))},
+    **{f"WINDOWS-{page}": f"cp{page}" for page in range(1250, 1259)},
+    "KOI8-R": "koi8-r",
+    "KOI8-U": "koi8-u",
+    "ISO-2022-JP": "iso2022_jp",
+    "SHIFT_JIS": "cp932",
+    "EUC-JP": "euc_jp",
+    "EUC-KR": "euc_kr",
+    "GB2312": "gb2312",
+    "GBK": "gbk",
+    "GB18030": "gb18030",
+    "BIG5": "big5",
+}
+"""The charsets that we read, and Python's codec for each."""
+
+Op: TypeAlias = Literal["before", "on", "since"]
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """At least two keys."""
+
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    left: Key
+    right: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """`uid` tells UIDs from message numbers, which UID SEARCH too may be given."""
+
+    numbers: NumberSet
+    uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HasFlag:
+    flag: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class HasKeyword:
+    """Keywords are case-insensitive (RFC 5788 2)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """\\Recent in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """INTERNALDATE, its day as `date.toordinal`, disregarding time and zone."""
+
+    op: Op
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The Date header, its day as `date.toordinal`, disregarding time and zone."""
+
+    op: Op
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderHas:
+    """`name` is lower-case; an empty needle asks whether the header is there at all."""
+
+    name: bytes
+    needle: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyHas:
+    needle: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextHas:
+    """In the header or the body."""
+
+    needle: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModSeq:
+    """MODSEQ equal or greater."""
+
+    modseq: int
+
+
+Key: TypeAlias = (
+    All | And | Or | Not | Numbers | HasFlag | HasKeyword | Recent | Larger | Smaller
+    | Internal | Sent | HeaderHas | BodyHas | TextHas | ModSeq
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """`charset` is a name of `CHARSETS` or None. `results` is what RETURN asked for, of MIN MAX
+    ALL COUNT, or None without RETURN, when the answer is an untagged SEARCH."""
+
+    key: Key
+    charset: str | None = None
+    results: tuple[str, ...] | None = None
+
+
+def parse(scanner: Scanner) -> Search:
+    """Raises ParseError, BadCharset among them."""
+    scanner.space()
+    results = None
+    name = _word(scanner)
+    if name == "RETURN":
+        scanner.space()
+        results = _results(scanner)
+        scanner.space()
+        name = _word(scanner)
+    charset = None
+    if name == "CHARSET":
+        scanner.space()
+        charset = scanner.astring().decode("ascii", "replace").upper()
+        if charset not in CHARSETS:
+            raise BadCharset(tuple(CHARSETS))
+        scanner.space()
+        name = _word(scanner)
+    key = _Keys(scanner, CHARSETS[charset or "UTF-8"]).read(name)
+    scanner.end()
+    return Search(key, charset, results)
+
+
+def _word(scanner: Scanner) -> str:
+    """The name of a key; "" before a sequence set or a parenthesis."""
+    return "" if scanner.peek == b"(" or _at_numbers(scanner) else scanner.word()
+
+
+def _at_numbers(scanner: Scanner) -> bool:
+    return scanner.peek == b"*" or scanner.peek.isdigit()
+
+
+def _results(scanner: Scanner) -> tuple[str, ...]:
+    scanner.expect(b"(")
+    options: dict[str, None] = {}
+    while not scanner.take(b")"):
+        if options:
+            scanner.space()
+        option = scanner.word()
+        if option not in ("MIN", "MAX", "ALL", "COUNT"):
+            raise ParseError("There is no such SEARCH return option")
+        options[option] = None
+    # RFC 4731 3.1: RETURN () is RETURN (ALL).
+    return tuple(options) or ("ALL",)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """Keys read so far of what is open: "all" the whole, "(" a group, "OR", "NOT"."""
+
+    kind: Literal["all", "(", "OR", "NOT"]
+    keys: list[Key]
+
+
+class _Keys:
+    """One run over the keys of a SEARCH."""
+
+    def __init__(self, scanner: Scanner, codec: str) -> None:
+        self._scanner = scanner
+        self._codec = codec
+
+    def read(self, name: str) -> Key:
+        """All keys up to the end; `name` is the first one's, which is read already."""
+        stack = [_Frame("all", [])]
+        while True:
+            opened = self._open(name)
+            if opened is not None:
+                stack.append(opened)
+                if len(stack) > limits.IMAP_NESTING:
+                    raise ParseError(f"Search keys nest at most {limits.IMAP_NESTING} deep")
+            else:
+                found = self._close(stack, self._leaf(name))
+                if found is not None:
+                    return found
+                self._scanner.space()
+            name = _word(self._scanner)
+
+    def _open(self, name: str) -> _Frame | None:
+        if name == "" and self._scanner.take(b"("):
+            return _Frame("(", [])
+        if name not in ("NOT", "OR"):
+            return None
+        self._scanner.space()
+        return _Frame("NOT" if name == "NOT" else "OR", [])
+
+    def _close(self, stack: list[_Frame], key: Key) -> Key | None:
+        """Gives the key to what is open; the whole when nothing is open any more."""
+        while True:
+            frame = stack[-1]
+            frame.keys.append(key)
+            if frame.kind == "NOT":
+                key = Not(key)
+            elif frame.kind == "OR":
+                if len(frame.keys) < 2:
+                    return None
+                key = Or(*frame.keys)
+            elif frame.kind == "(":
+                if not self._scanner.take(b")"):
+                    return None
+                key = _all_of(frame.keys)
+            else:
+                return _all_of(frame.keys) if self._scanner.at_end else None
+            stack.pop()
+
+    def _leaf(self, name: str) -> Key:
+        if name == "":
+            return Numbers(self._scanner.sequence_set(), uid=False)
+        if name in _PLAIN:
+            return _PLAIN[name]
+        if name not in _WITH_ARGUMENT:
+            raise ParseError("There is no such search key")
+        self._scanner.space()
+        return _WITH_ARGUMENT[name](self)
+
+    def _text(self) -> str:
+        octets = self._scanner.astring()
+        try:
+            return octets.decode(self._codec)
+        except UnicodeDecodeError:
+            raise ParseError("A search text is not in the charset of the command") from None
+
+    def _header(self) -> Key:
+        name = self._scanner.astring().lower()
+        self._scanner.space()
+        return HeaderHas(name, self._text())
+
+    def _modseq(self) -> Key:
+        if self._scanner.peek == b'"':
+            # RFC 7162 3.1.5: we keep one mod-sequence a message, so the entry is ignored.
+            self._scanner.string()
+            self._scanner.space()
+            if self._scanner.word() not in ("PRIV", "SHARED", "ALL"):
+                raise ParseError("Expected priv, shared or all")
+            self._scanner.space()
+        return ModSeq(self._scanner.mod_sequence())
+
+
+def _all_of(keys: list[Key]) -> Key:
+    return keys[0] if len(keys) == 1 else And(tuple(keys))
+
+
+_SEEN: Final = HasFlag(Flag.SEEN)
+_PLAIN: Final[dict[str, Key]] = {
+    "ALL": All(),
+    "RECENT": Recent(),
+    "NEW": And((Recent(), Not(_SEEN))),
+    "OLD": Not(Recent()),
+    **{flag.name or "": HasFlag(flag) for flag in Flag},
+    **{f"UN{flag.name}": Not(HasFlag(flag)) for flag in Flag},
+}
+
+# Each reads what follows its name and the space.
+_WITH_ARGUMENT: Final[dict[str, Callable[[_Keys], Key]]] = {
+    "BCC": lambda keys: HeaderHas(b"bcc", keys._text()),
+    "CC": lambda keys: HeaderHas(b"cc", keys._text()),
+    "FROM": lambda keys: HeaderHas(b"from", keys._text()),
+    "SUBJECT": lambda keys: HeaderHas(b"subject", keys._text()),
+    "TO": lambda keys: HeaderHas(b"to", keys._text()),
+    "HEADER": _Keys._header,
+    "BODY": lambda keys: BodyHas(keys._text()),
+    "TEXT": lambda keys: TextHas(keys._text()),
+    "BEFORE": lambda keys: Internal("before", keys._scanner.date()),
+    "ON": lambda keys: Internal("on", keys._scanner.date()),
+    "SINCE": lambda keys: Internal("since", keys._scanner.date()),
+    "SENTBEFORE": lambda keys: Sent("before", keys._scanner.date()),
+    "SENTON": lambda keys: Sent("on", keys._scanner.date()),
+    "SENTSINCE": lambda keys: Sent("since", keys._scanner.date()),
+    "KEYWORD": lambda keys: HasKeyword(keys._scanner.keyword()),
+    "UNKEYWORD": lambda keys: Not(HasKeyword(keys._scanner.keyword())),
+    "LARGER": lambda keys: Larger(keys._scanner.number()),
+    "SMALLER": lambda keys: Smaller(keys._scanner.number()),
+    "MODSEQ": _Keys._modseq,
+    "UID": lambda keys: Numbers(keys._scanner.sequence_set(), uid=True),
+}

@@ -1,0 +1,53 @@
+"""STATUS (RFC 3501 6.3.10; RFC 7162 7, RFC 8438 4, RFC 9051 6.3.11 for the newer items)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.imap.protocol.errors import ParseError
+from bridge.imap.protocol.scanner import Scanner
+
+ITEMS = frozenset(
+    {
+        "MESSAGES",
+        "RECENT",
+        "UIDNEXT",
+        "UIDVALIDITY",
+        "UNSEEN",
+        "HIGHESTMODSEQ",
+        "SIZE",
+        "DELETED",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`items` are of `ITEMS`, each once, in the order sent."""
+
+    mailbox: str
+    items: tuple[str, ...]
+
+
+def parse(scanner: Scanner) -> Status:
+    scanner.space()
+    mailbox = scanner.mailbox()
+    scanner.space()
+    items = parse_items(scanner)
+    scanner.end()
+    return Status(mailbox, items)
+
+
+def parse_items(scanner: Scanner) -> tuple[str, ...]:
+    """(MESSAGES UNSEEN), also behind LIST ... RETURN (STATUS ...) (RFC 5819 4)."""
+    scanner.expect(b"(")
+    items: dict[str, None] = {}
+    while True:
+        item = scanner.word()
+        if item not in ITEMS:
+            raise ParseError("There is no such STATUS item")
+        items[item] = None
+        if not scanner.take(b" "):
+            break
+    scanner.expect(b")")
+    return tuple(items)

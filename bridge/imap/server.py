@@ -1,0 +1,203 @@
+"""The only socket in imap/: accepts devices, moves octets between them and their sessions.
+
+Rules:
+- Reading stops while a session has more input than it may hold, writing waits while the device
+  does not take it: a slow or greedy peer costs bounded memory.
+- STARTTLS is upgraded here; what was buffered in clear before it never reaches the session
+  behind it (the command itself refuses to go on when there is anything).
+- Caps on connections, in all and by address, before a session is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+from collections import Counter
+from typing import cast
+
+import structlog
+
+from bridge import limits
+from bridge.imap.protocol.responses import untagged
+from bridge.imap.session import Disconnected, Services, Session
+from bridge.imap.table import TABLE
+
+log = structlog.get_logger("imap")
+
+DRAIN_SECONDS = 5.0  # that sessions have to finish their command when the server stops
+
+
+class ImapServer:
+    """All listeners and all sessions of one daemon."""
+
+    def __init__(self, services: Services, tls: ssl.SSLContext | None) -> None:
+        self.services = services
+        self.tls = tls
+        self._listeners: list[asyncio.Server] = []
+        self._links: dict[Link, asyncio.Task[None]] = {}
+        self._peers: Counter[str] = Counter()
+
+    async def listen(self, host: str, port: int, *, tls: bool) -> list[tuple[str, int]]:
+        """Listens, with TLS from the start or with STARTTLS offered. Returns the addresses
+        bound (port 0 takes a free one). Raises OSError when the port cannot be had."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            lambda: Link(self, secure=tls),
+            host,
+            port,
+            ssl=self.tls if tls else None,
+            ssl_handshake_timeout=limits.IMAP_LOGIN_SECONDS if tls else None,
+        )
+        self._listeners.append(listener)
+        return [socket.getsockname()[:2] for socket in listener.sockets]
+
+    async def stop(self) -> None:
+        """Accepts no more, says BYE to everybody once their command is done."""
+        for listener in self._listeners:
+            listener.close()
+        tasks = list(self._links.values())
+        for link in self._links:
+            link.session.stop("The server is going down, please connect again")
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener in self._listeners:
+            await listener.wait_closed()
+
+    @property
+    def sessions(self) -> int:
+        return len(self._links)
+
+    # --- called by links ----------------------------------------------------------------
+
+    def admit(self, link: Link) -> str:
+        """Why this connection is refused, or "" when it may come in."""
+        if len(self._links) >= limits.IMAP_CONNECTIONS:
+            return "Too many connections, please try again later"
+        if self._peers[link.peer] >= limits.IMAP_CONNECTIONS_PER_ADDRESS:
+            return "Too many connections from your address"
+        return ""
+
+    def enter(self, link: Link) -> None:
+        self._peers[link.peer] += 1
+        task = asyncio.get_running_loop().create_task(link.serve())
+        self._links[link] = task
+
+    def leave(self, link: Link) -> None:
+        if self._links.pop(link, None) is not None:
+            self._peers[link.peer] -= 1
+            if not self._peers[link.peer]:
+                del self._peers[link.peer]
+
+
+class Link(asyncio.Protocol):
+    """One connection: the `Wire` of its session."""
+
+    def __init__(self, server: ImapServer, *, secure: bool) -> None:
+        self._server = server
+        self.secure = secure
+        self.private = secure
+        self.peer = ""
+        self.session = Session(self, server.services, TABLE)
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._reading = True
+
+    # --- from the loop ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not descend from asyncio's.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        name = transport.get_extra_info("peername")
+        self.peer = name[0] if name else ""
+        self.private = self.secure or is_loopback(self.peer)
+        transport.set_write_buffer_limits(high=limits.IMAP_WRITE_BUFFER)
+        refused = self._server.admit(self)
+        if refused:
+            transport.write(untagged(b"BYE", refused))
+            transport.close()
+            return
+        self._server.enter(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.session.receive(data)
+        if self._reading and self.session.connection.buffered > limits.IMAP_PIPELINED_INPUT:
+            self._reading = False
+            if self._transport is not None:
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._writable.set()
+        self.session.lost()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # --- the Wire -----------------------------------------------------------------------
+
+    def write(self, octets: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    async def drain(self) -> None:
+        await self._writable.wait()
+        if self._transport is None:
+            raise Disconnected
+
+    def resume(self) -> None:
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    async def start_tls(self) -> None:
+        transport, context = self._transport, self._server.tls
+        if transport is None or context is None:
+            raise Disconnected
+        try:
+            upgraded = await asyncio.get_running_loop().start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=limits.IMAP_LOGIN_SECONDS,
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.info("tls failed", peer=self.peer, error=type(error).__name__)
+            raise Disconnected from None
+        if upgraded is None:
+            raise Disconnected
+        self._transport = upgraded
+        upgraded.set_write_buffer_limits(high=limits.IMAP_WRITE_BUFFER)
+        self.secure = self.private = True
+
+    # --- its life -----------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Runs the session, then closes the connection."""
+        try:
+            await self.session.run()
+        finally:
+            self._server.leave(self)
+            if self._transport is not None:
+                self._transport.close()
+
+
+def is_loopback(peer: str) -> bool:
+    """Whether the address is this very machine."""
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).is_loopback
+    return False

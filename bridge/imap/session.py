@@ -1,0 +1,438 @@
+"""One IMAP connection, in words: events in, behaviour from the table, responses out.
+
+Rules:
+- One command at a time, in the order they came (RFC 3501 5.5); pipelined ones wait.
+- No socket here: the `Wire` brings octets and takes them, with back pressure.
+- After every command the client is told what is outstanding in its mailbox; EXPUNGE only where
+  the table says so. A tagged OK is written after the commit that it speaks of.
+- Whatever a client sends, only its own session suffers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from bridge import limits
+from bridge.auth.passwords import Passwords
+from bridge.bus import Bus
+from bridge.imap.mailboxes import OpenMailboxes
+from bridge.imap.protocol.connection import (
+    CommandReady,
+    Connection,
+    Event,
+    Line,
+    LiteralAnnounced,
+    Malformed,
+)
+from bridge.imap.protocol.responses import continuation, tagged, untagged
+from bridge.imap.protocol.scanner import ParseError, Scanner
+from bridge.imap.replies import Bad, Bye, CommandError, No, Reply
+from bridge.imap.view import View
+from bridge.model import Login, Sink
+from bridge.store.api import (
+    MailboxExists,
+    NoSuchMailbox,
+    Store,
+    StoreError,
+    StoreFull,
+    TooMany,
+)
+
+log = structlog.get_logger("imap")
+
+
+class State(enum.Flag):
+    """RFC 3501 3."""
+
+    NOT_AUTHENTICATED = enum.auto()
+    AUTHENTICATED = enum.auto()
+    SELECTED = enum.auto()
+
+
+ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
+SIGNED_IN = State.AUTHENTICATED | State.SELECTED
+
+
+class Disconnected(Exception):
+    """The peer is gone, or took nothing for too long."""
+
+
+class Wire(Protocol):
+    """The connection underneath; `server.py` has the real one."""
+
+    secure: bool  # TLS is up
+    private: bool  # TLS, or the peer is this very machine
+    peer: str  # address for the log and for counting failed logins
+
+    def write(self, octets: bytes) -> None: ...
+    async def drain(self) -> None:
+        """Waits until the peer has taken most of what was written. Raises Disconnected."""
+        ...
+
+    async def start_tls(self) -> None:
+        """Raises Disconnected when the handshake fails."""
+        ...
+
+    def resume(self) -> None:
+        """The session has consumed what was buffered: read on."""
+        ...
+
+
+class Throttle(Protocol):
+    """Counts failed logins by peer address."""
+
+    def failed(self, peer: str) -> float:
+        """Seconds that this peer must wait for its answer."""
+        ...
+
+    def succeeded(self, peer: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Services:
+    """What every session is given."""
+
+    store: Store
+    bus: Bus
+    passwords: Passwords
+    mailboxes: OpenMailboxes
+    throttle: Throttle
+    new_sink: Callable[[], Sink]
+    logins: dict[str, int]  # open sessions by login, for the cap
+    starttls: bool  # whether a certificate is there to offer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command at hand. `uid` is True for the UID variants."""
+
+    tag: bytes
+    name: str
+    uid: bool
+
+
+Run = Callable[["Session", Request, Scanner], Awaitable[Reply | None]]
+"""Parses its arguments and does it; None where the tagged answer is written already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the command table: the law of one command, and where it lives."""
+
+    name: str
+    run: Run
+    states: State
+    rfc: str
+    may_expunge: bool = True  # whether EXPUNGE may be told when it ends (RFC 3501 7.4.1)
+    capability: str | None = None
+
+
+class Session:
+    """Lives as long as its connection."""
+
+    def __init__(self, wire: Wire, services: Services, table: Mapping[str, Row]) -> None:
+        self.wire = wire
+        self.services = services
+        self.table = table
+        self.connection = Connection()
+        self.activity = asyncio.Event()  # input came, or the mailbox changed, or stop was asked
+        self.login: Login | None = None
+        self.view: View | None = None
+        self.closed_by_peer = False
+        self.stopping = ""  # why, once the server wants this session to end
+        self.over = False
+        self._out: list[bytes] = []
+        self._bad = 0
+        self._sinks: list[Sink] = []
+        self._literal_tag = b""
+
+    # --- from outside -------------------------------------------------------------------
+
+    def receive(self, octets: bytes) -> None:
+        self.connection.receive_data(octets)
+        self.activity.set()
+
+    def lost(self) -> None:
+        self.closed_by_peer = True
+        self.activity.set()
+
+    def stop(self, why: str) -> None:
+        """Ends the session with BYE as soon as its command is done."""
+        self.stopping = why
+        self.activity.set()
+
+    # --- the loop -----------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        if self.login is None:
+            return State.NOT_AUTHENTICATED
+        return State.AUTHENTICATED if self.view is None else State.SELECTED
+
+    async def run(self) -> None:
+        """Speaks until the connection ends. Never raises but for cancellation."""
+        try:
+            self.send(b"* OK [CAPABILITY " + self.capabilities() + b"] popbridge is ready\r\n")
+            await self.flush()
+            login_until = asyncio.get_running_loop().time() + limits.IMAP_LOGIN_SECONDS
+            while not self.over:
+                self.activity.clear()
+                event = self._next_event()
+                if event is not None:
+                    await self._handle(event)
+                elif self.login is None:
+                    left = login_until - asyncio.get_running_loop().time()
+                    if left <= 0 or not await self.wait(left):
+                        raise Bye("Too slow to sign in")
+                elif not await self.wait(limits.IMAP_AUTOLOGOUT_SECONDS):
+                    # RFC 3501 5.4
+                    raise Bye("Signed out after 30 minutes of silence")
+        except Bye as bye:
+            await self._say_bye(str(bye))
+        except Disconnected:
+            pass
+        except NoSuchMailbox:
+            await self._say_bye("The selected mailbox was deleted")
+        except Exception:
+            log.exception("session failed", peer=self.wire.peer)
+            await self._say_bye("Internal error, please connect again")
+        finally:
+            self.leave_mailbox()
+            self._close_sinks()
+            if self.login is not None:
+                self.services.logins[self.login.name] -= 1
+
+    async def wait(self, seconds: float) -> bool:
+        """Sleeps until something happens; False after `seconds`. Raises Disconnected, Bye."""
+        if self.stopping:
+            raise Bye(self.stopping)
+        if self.closed_by_peer:
+            raise Disconnected
+        self.wire.resume()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.activity.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _next_event(self) -> Event | None:
+        try:
+            return self.connection.next_event()
+        except OSError as error:
+            # A full disk under an APPEND: the rest of the command is thrown away, we live on.
+            log.error("spool failed", error=error.strerror or type(error).__name__)
+            self._close_sinks()
+            self.send(
+                tagged(self._literal_tag, b"NO", "There is no room to take the message", b"LIMIT")
+            )
+            return None
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case LiteralAnnounced():
+                self._literal(event)
+            case CommandReady():
+                await self._command(event)
+            case Malformed():
+                self._count_bad()
+                self.send(
+                    tagged(event.tag, b"BAD", event.text)
+                    if event.tag is not None
+                    else untagged(b"BAD", event.text)
+                )
+                if event.fatal:
+                    raise Bye("The conversation is out of step")
+            case Line():
+                raise Bye("Unexpected line")
+        await self.flush()
+
+    def _literal(self, event: LiteralAnnounced) -> None:
+        sink: Sink | None = None
+        self._literal_tag = event.tag
+        if event.message and self.login is not None:
+            if event.size > limits.IMAP_APPEND:
+                self.connection.refuse_literal()
+                self.send(
+                    tagged(
+                        event.tag,
+                        b"NO",
+                        f"A message of at most {limits.IMAP_APPEND} octets is accepted",
+                        b"TOOBIG",
+                    )
+                )
+                if not event.synchronizing:
+                    raise Bye("The literal is too large to be read away")
+                return
+            sink = self.services.new_sink()
+            self._sinks.append(sink)
+        self.connection.accept_literal(sink)
+        if event.synchronizing:
+            self.send(continuation("Go on"))
+
+    async def _command(self, event: CommandReady) -> None:
+        row = self.table.get(event.name)
+        uid = event.name.startswith("UID ")
+        reply: Reply | None
+        try:
+            if row is None:
+                raise Bad(f"There is no command {event.name[:40]}")
+            if not row.states & self.state:
+                raise Bad(WRONG_STATE[self.state])
+            request = Request(event.tag, event.name.removeprefix("UID "), uid)
+            reply = await row.run(self, request, event.arguments)
+        except ParseError as error:
+            reply = Reply(f"{event.name[:40]}: {error}", error.code, error.status)
+        except CommandError as error:
+            reply = error.reply
+        except StoreError as error:
+            reply = _refusal(error)
+        finally:
+            self._close_sinks()
+        if reply is None:
+            return
+        if reply.status == b"BAD":
+            self._count_bad()
+        if self.view is not None:
+            await self.sync(may_expunge=row is not None and row.may_expunge, with_uid=uid)
+        self.send(tagged(event.tag, reply.status, reply.text, reply.code))
+
+    def _count_bad(self) -> None:
+        self._bad += 1
+        most = (
+            limits.IMAP_BAD_COMMANDS_BEFORE_LOGIN
+            if self.login is None
+            else limits.IMAP_BAD_COMMANDS
+        )
+        if self._bad > most:
+            raise Bye("Too many commands that make no sense")
+
+    def _close_sinks(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+        self._sinks.clear()
+
+    # --- what commands use --------------------------------------------------------------
+
+    @property
+    def signed_in(self) -> Login:
+        if self.login is None:
+            raise Bad("Please sign in first")
+        return self.login
+
+    @property
+    def selected(self) -> View:
+        if self.view is None:
+            raise Bad("Please select a mailbox first")
+        return self.view
+
+    @property
+    def writable(self) -> View:
+        """The selected view, if it may be changed. RFC 3501 6.3.2: EXAMINE is read-only."""
+        view = self.selected
+        if view.read_only:
+            raise No("The mailbox was opened read-only; use SELECT", b"READ-ONLY")
+        return view
+
+    def capabilities(self) -> bytes:
+        """Computed from the table: nothing is announced that is not there."""
+        words = ["IMAP4rev1", "LITERAL+"]
+        if not self.wire.private:
+            words.append("LOGINDISABLED")
+        for row in self.table.values():
+            if row.capability is None or row.capability in words:
+                continue
+            if row.capability == "STARTTLS" and (self.wire.secure or not self.services.starttls):
+                continue
+            if row.name == "AUTHENTICATE":
+                if self.login is None and self.wire.private:
+                    words += row.capability.split()
+                continue
+            words += row.capability.split()
+        return " ".join(words).encode()
+
+    def send(self, *responses: bytes) -> None:
+        """Queues whole responses; they leave in one piece at the next `flush`."""
+        self._out += responses
+
+    async def flush(self) -> None:
+        """Hands over what is queued, and waits for a slow reader. Raises Disconnected."""
+        if self._out:
+            self.wire.write(b"".join(self._out))
+            self._out.clear()
+        try:
+            async with asyncio.timeout(limits.IMAP_WRITE_SECONDS):
+                await self.wire.drain()
+        except TimeoutError:
+            raise Disconnected from None
+
+    async def sync(self, *, may_expunge: bool, with_uid: bool = False) -> None:
+        """Queues what the client must still be told of its mailbox. Raises NoSuchMailbox."""
+        view = self.view
+        if view is None:
+            return
+        await view.mailbox.refresh()
+        if view.newest_untold:
+            await self.claim_recent(view)
+        self.send(*view.updates(may_expunge=may_expunge, with_uid=with_uid))
+
+    async def claim_recent(self, view: View) -> None:
+        """\\Recent goes to the first read-write session that is told (RFC 3501 2.3.2)."""
+        box = view.mailbox.id
+        if view.read_only:
+            view.claim(
+                (await self.services.store.read(lambda tx: tx.mailbox_by_id(box))).first_recent
+            )
+        else:
+            view.claim(await self.services.store.write(lambda tx: tx.claim_recent(box)))
+
+    def leave_mailbox(self) -> None:
+        if self.view is not None:
+            self.services.mailboxes.release(self.view.mailbox, self.activity.set)
+            self.view = None
+
+    def welcome(self, login: Login) -> None:
+        """The peer is who it says. Raises No at the cap of sessions a login."""
+        held = self.services.logins.get(login.name, 0)
+        if held >= limits.IMAP_CONNECTIONS_PER_LOGIN:
+            raise No("Too many devices are connected; close one", b"LIMIT")
+        self.services.logins[login.name] = held + 1
+        self.login = login
+        self.connection.authenticated = True
+
+    async def _say_bye(self, why: str) -> None:
+        self.send(untagged(b"BYE", why))
+        self.over = True
+        try:
+            async with asyncio.timeout(5):
+                await self.flush()
+        except (TimeoutError, Disconnected):
+            pass
+
+
+WRONG_STATE = {
+    State.NOT_AUTHENTICATED: "Please sign in first",
+    State.AUTHENTICATED: "Please select a mailbox first",
+    State.SELECTED: "Not now: a mailbox is selected, or you are signed in already",
+}
+
+
+def _refusal(error: StoreError) -> Reply:
+    """What the store could not do, in the codes of RFC 5530 3."""
+    code: bytes | None = b"SERVERBUG"
+    match error:
+        case NoSuchMailbox():
+            code = b"NONEXISTENT"
+        case MailboxExists():
+            code = b"ALREADYEXISTS"
+        case TooMany():
+            code = b"LIMIT"
+        case StoreFull():
+            code = b"UNAVAILABLE"
+    return Reply(str(error), code, b"NO")

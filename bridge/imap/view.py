@@ -1,0 +1,189 @@
+"""One session's picture of its selected mailbox: sequence number <-> UID.
+
+Rules:
+- A sequence number moves only when EXPUNGE was written, and EXPUNGE is written only where the
+  table allows it (RFC 3501 7.4.1): until then an expunged message keeps its number.
+- `uids` is what this client was told; while nothing is outstanding it is the mailbox's own
+  array, not a copy.
+- Pure bookkeeping: no I/O, no clock. `updates` returns the bytes that the client must see.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+
+from bridge.imap.mailboxes import OpenMailbox, place, without
+from bridge.imap.protocol.numbers import NumberSet
+from bridge.imap.protocol.responses import flag_list
+from bridge.model import EntryState, Flag
+
+SYSTEM_FLAGS = int(Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.SEEN | Flag.DRAFT)
+
+
+class View:
+    """What one client knows of its mailbox."""
+
+    def __init__(self, mailbox: OpenMailbox, *, read_only: bool) -> None:
+        self.mailbox = mailbox
+        self.read_only = read_only
+        self.uids = mailbox.uids
+        self._top = self.uids[-1] if self.uids else 0  # highest UID that the client was told
+        self._told = mailbox.modseq
+        self._gone: set[int] = set()  # expunged, not yet told
+        self._own: dict[int, int] = {}  # UID -> MODSEQ of our own silent STORE
+        self._recent: list[tuple[int, int]] = []  # closed UID ranges
+        self._keywords_told = len(mailbox.seen_keywords)
+
+    # --- numbers ------------------------------------------------------------------------
+
+    def resolve(self, numbers: NumberSet, *, by_uid: bool) -> list[tuple[int, int]]:
+        """Closed intervals of positions in `uids`; what does not exist is left out."""
+        if not self.uids:
+            return []
+        if not by_uid:
+            count = len(self.uids)
+            return [
+                (low - 1, min(high, count) - 1)
+                for low, high in numbers.ranges(count)
+                if low <= count
+            ]
+        out = []
+        for low, high in numbers.ranges(self.uids[-1]):
+            first, past = bisect_left(self.uids, low), bisect_right(self.uids, high)
+            if first < past:
+                out.append((first, past - 1))
+        return out
+
+    def uid_ranges(self, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The same intervals as UIDs. Exact: the store has no UID in between that is not ours."""
+        return [(self.uids[first], self.uids[last]) for first, last in places]
+
+    def sequence(self, uid: int) -> int | None:
+        """The sequence number of a UID, or None."""
+        at = place(self.uids, uid)
+        return None if at is None else at + 1
+
+    # --- flags --------------------------------------------------------------------------
+
+    def is_recent(self, uid: int) -> bool:
+        return any(low <= uid <= high for low, high in self._recent)
+
+    def claim(self, first: int) -> None:
+        """UIDs from `first` to the mailbox's newest are \\Recent in this session."""
+        last = self.mailbox.uids[-1] if self.mailbox.uids else 0
+        if first <= last:
+            self._recent.append((first, last))
+
+    def recent_count(self) -> int:
+        return sum(
+            bisect_right(self.uids, high) - bisect_left(self.uids, low)
+            for low, high in self._recent
+        )
+
+    def state(self, uid: int) -> EntryState | None:
+        """The entry as it is now, or None where it was expunged."""
+        box = self.mailbox
+        at = box.index(uid)
+        if at is None:
+            return None
+        return EntryState(uid, box.flags[at], box.keyword_sets[at], box.modseqs[at])
+
+    def flags(self, state: EntryState) -> bytes:
+        """As FETCH shows them: b"(\\\\Seen $Forwarded)"."""
+        return flag_list(
+            state.flags, self.mailbox.keywords[state.keywords], self.is_recent(state.uid)
+        )
+
+    def applicable(self) -> bytes:
+        """The FLAGS response: every flag that this mailbox knows (RFC 3501 7.2.6)."""
+        return flag_list(SYSTEM_FLAGS, tuple(self.mailbox.seen_keywords))
+
+    def permanent(self) -> bytes:
+        """PERMANENTFLAGS: all of them, and new keywords at will (RFC 3501 7.1)."""
+        if self.read_only:
+            return b"()"
+        return self.applicable()[:-1] + b" \\*)"
+
+    def first_unseen(self) -> int | None:
+        """Sequence number of the first message without \\Seen."""
+        for number, flags in enumerate(self.mailbox.flags, 1):
+            if not flags & Flag.SEEN:
+                return number
+        return None
+
+    def untold(self) -> set[int]:
+        """UIDs that other devices changed and this client was not told of yet."""
+        return set(self.mailbox.changed_since(self._told))
+
+    def silence(self, changed: Sequence[EntryState], foreign: set[int]) -> None:
+        """Our own STORE.SILENT: the client knows these flags already, except on `foreign` UIDs,
+        where another device was there first (RFC 3501 6.4.6: told in spite of .SILENT)."""
+        self._own.update((s.uid, s.modseq) for s in changed if s.uid not in foreign)
+
+    def told_flags(self, uid: int, modseq: int) -> None:
+        """The client was just shown the flags of this MODSEQ: `updates` need not repeat them."""
+        if modseq > self._told:
+            self._own[uid] = modseq
+
+    # --- what the client must be told ---------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        """Whether the mailbox has moved on since the client was last told."""
+        return self._told < self.mailbox.modseq or bool(self._gone)
+
+    @property
+    def newest_untold(self) -> bool:
+        """Whether there are messages that the client has not been told of."""
+        return bool(self.mailbox.uids) and self.mailbox.uids[-1] > self._top
+
+    def updates(self, *, may_expunge: bool, with_uid: bool) -> Iterator[bytes]:
+        """Everything outstanding, as untagged responses: EXPUNGE, EXISTS, RECENT, FLAGS, FETCH.
+
+        `with_uid` adds UID to FETCH, for clients in the middle of a UID command.
+        """
+        box = self.mailbox
+        if self._told < box.modseq:
+            self._gone.update(box.gone_since(self._told, self.uids))
+        if may_expunge and self._gone:
+            yield from self._expunges()
+        old_top = self._top
+        yield from self._arrivals()
+        if self._told < box.modseq:
+            yield from self._flag_changes(old_top, with_uid)
+            self._told = box.modseq
+            self._own.clear()
+
+    def _expunges(self) -> Iterator[bytes]:
+        places = sorted(at for uid in self._gone if (at := place(self.uids, uid)) is not None)
+        self._gone.clear()
+        self.uids = without(self.uids, places)
+        # From the highest down, no number shifts under the next one.
+        for at in reversed(places):
+            yield b"* %d EXPUNGE\r\n" % (at + 1)
+
+    def _arrivals(self) -> Iterator[bytes]:
+        box = self.mailbox
+        if self.newest_untold:
+            new = box.uids[bisect_right(box.uids, self._top) :]
+            self._top = new[-1]
+            self.uids = self.uids + new
+            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count())
+        if not self._gone:
+            self.uids = box.uids  # equal by now; sharing saves the copy
+
+    def _flag_changes(self, old_top: int, with_uid: bool) -> Iterator[bytes]:
+        box = self.mailbox
+        if len(box.seen_keywords) > self._keywords_told:
+            self._keywords_told = len(box.seen_keywords)
+            yield b"* FLAGS " + self.applicable() + b"\r\n"
+            yield b"* OK [PERMANENTFLAGS " + self.permanent() + b"] More keywords\r\n"
+        for uid in box.changed_since(self._told):
+            if uid > old_top:
+                break
+            state, number = self.state(uid), self.sequence(uid)
+            if state is None or number is None or self._own.get(uid) == state.modseq:
+                continue
+            also = b" UID %d" % uid if with_uid else b""
+            yield b"* %d FETCH (FLAGS %s%s)\r\n" % (number, self.flags(state), also)

@@ -1,0 +1,61 @@
+"""A header block -> its fields (RFC 5322 2.2).
+
+Rules: a field is a line with a colon and the folded lines after it; names compare in lower
+case; a line without a colon belongs to nobody and is skipped. Values come cut at the limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bridge.limits import MIME_HEADER_FIELD
+
+# name, colon, value with its folded lines; the line end stays with the value
+_FIELD = re.compile(rb"([^\n:]*+)(:?+)([^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)")
+_BREAK = re.compile(rb"\r*\n|\r+")
+
+Fields = dict[bytes, list[bytes]]
+"""Lower-case name -> raw values in order, with their folds and line ends."""
+
+
+def fields(block: bytes) -> Fields:
+    """The fields of a header block by lower-case name."""
+    found: Fields = {}
+    for name, colon, value in _FIELD.findall(block):
+        if colon:
+            found.setdefault(name.strip().lower(), []).append(value[:MIME_HEADER_FIELD])
+    return found
+
+
+def raw_fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(lower-case name, the raw lines) of every field; lines without a colon have name b"".
+
+    Ends at the blank line, which is not given out.
+    """
+    for match in _FIELD.finditer(block):
+        name, colon, _ = match.groups()
+        raw = match[0]
+        if not raw or (not colon and not name.strip(b"\r")):
+            return
+        yield name.strip().lower() if colon else b"", raw
+
+
+def unfold(value: bytes) -> bytes:
+    """One line: line breaks go, the white space after them stays (RFC 5322 2.2.3)."""
+    value = value.strip(b" \t\r\n")
+    if b"\n" in value or b"\r" in value:
+        value = _BREAK.sub(b"", value)
+    return value
+
+
+def shown(value: bytes | None) -> bytes | None:
+    """An unfolded value as clients are to see it: a tab, which folding often leaves, is a space
+    (and the value can go as a quoted string)."""
+    return value.replace(b"\t", b" ") if value and b"\t" in value else value
+
+
+def first(found: Fields, name: bytes) -> bytes | None:
+    """The unfolded value of the first field of that name; None when there is none."""
+    values = found.get(name)
+    return unfold(values[0]) if values else None

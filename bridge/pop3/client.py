@@ -1,0 +1,341 @@
+"""A POP3 session with a provider: connect, TLS, log in, list, retrieve, delete, leave.
+
+Rules:
+- TLS, where it is asked for, is verified before the first octet of a user name; what was learnt
+  in clear is forgotten after STLS, and octets that came with its +OK end the session.
+- Ways to log in, in this order: over TLS SASL PLAIN, USER/PASS, APOP; in clear APOP, SASL PLAIN,
+  USER/PASS. The next way is tried only when the server did not know the one before: a refused
+  password is refused once.
+- Every error is a `Pop3Error`, except what a sink raises. No password is in any text, and where
+  a server repeats it, it is masked.
+- A session that is out of step is never mended: it ends without QUIT, so that the provider
+  neither removes nor hides a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from bridge import limits, tls
+from bridge.auth import sasl
+from bridge.model import Endpoint, ListedItem, Secret, Security, Sink
+from bridge.pop3 import quirks
+from bridge.pop3.errors import Pop3Error, escape
+from bridge.pop3.protocol import (
+    Capabilities,
+    Challenge,
+    Expect,
+    LineSplitter,
+    NumberedLines,
+    Status,
+    apop_digest,
+    join_listing,
+    parse_capabilities,
+    timestamp,
+)
+from bridge.pop3.retrieval import Retrieval, Retrieved
+from bridge.pop3.wire import Wire
+
+__all__ = ["Capabilities", "Pop3Error", "Pop3Session", "Retrieved"]
+
+_COMMAND_OCTETS = 255  # RFC 2449 4: a command with its CRLF
+_JOIN_SLICE = 4096  # items of a listing made in one step of the event loop
+
+
+class Pop3Session:
+    """One session, logged in. Use it from one task. `notices` are sentences about what the server
+    got wrong and we could bear."""
+
+    def __init__(self, endpoint: Endpoint, new_sink: Callable[[], Sink], pipelining: bool) -> None:
+        self.capabilities = Capabilities()
+        self.notices: list[str] = []
+        self._endpoint = endpoint
+        self._new_sink = new_sink
+        self._may_pipeline = pipelining
+        self._asked_again = False  # for capabilities, after the login
+        self._deleted = False
+        self._wire = Wire(endpoint)
+
+    @classmethod
+    async def open(
+        cls,
+        endpoint: Endpoint,
+        password: Secret,
+        *,
+        new_sink: Callable[[], Sink],
+        pipelining: bool = True,
+    ) -> Pop3Session:
+        """Connects, secures, logs in. `pipelining` False keeps to one command at a time, whatever
+        the server announces. Raises Pop3Error."""
+        session = cls(endpoint, new_sink, pipelining)
+        try:
+            stamp = await session._connect()
+            await session._log_in(password.reveal(), stamp)
+        except BaseException as error:
+            await session.abort()
+            if isinstance(error, Pop3Error):
+                error.fatal = True
+            raise
+        return session
+
+    @property
+    def _pipelining(self) -> bool:
+        return self._may_pipeline and self.capabilities.pipelining
+
+    # --- the maildrop -------------------------------------------------------------------
+
+    async def listing(self) -> Sequence[ListedItem]:
+        """The maildrop by number: LIST and UIDL together. All `uidl` are None where the server
+        refuses UIDL, all `size` where it refuses LIST. Raises Pop3Error."""
+        # LIST goes first: what comes in between is then in UIDL only, and waits (RFC 1939 5, 7).
+        if self._pipelining:
+            self._wire.send(b"LIST", b"UIDL", shape=Expect.MULTI)
+            sizes = await self._numbered("LIST")
+        else:
+            self._wire.send(b"LIST", shape=Expect.MULTI)
+            sizes = await self._numbered("LIST")
+            self._wire.send(b"UIDL", shape=Expect.MULTI)
+        uidls = await self._numbered("UIDL")
+        if isinstance(sizes, Status) and isinstance(uidls, Status):
+            kind = quirks.refusal(sizes.code)
+            raise self._wire.refusal(kind, "would not list the maildrop", sizes.text)
+        known_sizes = None if isinstance(sizes, Status) else sizes.values
+        known_uidls = None if isinstance(uidls, Status) else uidls.values
+        if known_sizes is not None and known_uidls is not None:
+            only_uidl = len(known_uidls.keys() - known_sizes.keys())
+            only_list = len(known_sizes.keys() - known_uidls.keys())
+            if only_uidl or only_list:
+                self.notices.append(
+                    f"LIST and UIDL disagree: {only_uidl} messages are only in UIDL and wait for "
+                    f"the next poll, {only_list} have no UIDL"
+                )
+        items: list[ListedItem] = []
+        for item in join_listing(known_sizes, known_uidls):
+            items.append(item)
+            if len(items) % _JOIN_SLICE == 0:
+                await asyncio.sleep(0)
+        return items
+
+    async def _numbered(self, command: str) -> NumberedLines | Status:
+        status = await self._wire.status()
+        if not status.ok:
+            self.notices.append(f"{command} was refused: {escape(status.text)}")
+            return status
+        listing = NumberedLines()
+        while (data := await self._wire.content()) is not None:
+            with self._wire.understood():
+                listing.feed(data)
+        with self._wire.understood():
+            listing.finish()
+        if listing.rejected:
+            self.notices.append(f"{listing.rejected} lines of {command} make no sense")
+        return listing
+
+    async def retrieve(self, items: Sequence[ListedItem]) -> AsyncGenerator[Retrieved, None]:
+        """One `Retrieved` an item, in the order of `items` (one that is asked again comes later).
+
+        Take it with `contextlib.aclosing`: leaving early drops the connection. Raises Pop3Error;
+        not fatal after an -ERR that tells to come back later, which is raised when all that was
+        asked for before has been handed out.
+        """
+        if len(items) > 1:
+            await self._learn_capabilities()
+        retrieval = Retrieval(self._wire, items, self._new_sink, pipelining=self._pipelining)
+        try:
+            async for retrieved in retrieval.run():
+                yield retrieved
+        finally:
+            self._may_pipeline = self._may_pipeline and (
+                retrieval.pipelining or not self.capabilities.pipelining
+            )
+            self.notices += retrieval.notices
+            if self._wire.busy:
+                await self.abort()
+
+    async def top(self, number: int, lines: int = 0) -> bytes:
+        """Header and `lines` lines of the body, cut at POP3_TOP; never take it for the whole
+        message: servers cut it. Raises Pop3Error, not fatal where the server just refused."""
+        self._wire.send(b"TOP %d %d" % (number, lines), shape=Expect.MULTI)
+        status = await self._wire.status()
+        if not status.ok:
+            kind = quirks.refusal(status.code)
+            raise self._wire.refusal(kind, f"would not show message {number}", status.text)
+        content = bytearray()
+        size = 0
+        while (data := await self._wire.content()) is not None:
+            size += len(data)
+            if size > limits.POP3_MESSAGE:
+                raise self._wire.error("limit", f"sent the top of message {number} without end")
+            content += data[: limits.POP3_TOP - len(content)]
+        return quirks.without_second_ok(bytes(content))
+
+    async def delete(self, number: int) -> None:
+        """Marks a message for removal at `quit`. Raises Pop3Error, not fatal where refused."""
+        status = await self._wire.command(b"DELE %d" % number)
+        if not status.ok:
+            kind = quirks.refusal(status.code)
+            raise self._wire.refusal(kind, f"would not delete message {number}", status.text)
+        self._deleted = True
+
+    async def quit(self) -> None:
+        """Ends the session; the server removes what was marked (RFC 1939 6). Raises Pop3Error
+        only where something was marked and the server did not confirm that it is gone."""
+        try:
+            status = await self._wire.command(b"QUIT")
+        except Pop3Error:
+            if self._deleted:
+                raise
+            return
+        await self._wire.close()
+        if self._deleted and not status.ok:
+            kind = quirks.refusal(status.code)
+            what = "did not remove every message that was marked for it"
+            raise self._wire.error(kind, what, status.text)
+
+    async def abort(self) -> None:
+        """Drops the connection without QUIT: nothing is removed at the provider."""
+        self._wire.abort()
+        await asyncio.sleep(0)  # the loop closes the socket in its next step
+
+    # --- connecting ---------------------------------------------------------------------
+
+    async def _connect(self) -> bytes | None:
+        """Ends with the server's capabilities; returns the timestamp for APOP."""
+        endpoint, wire = self._endpoint, self._wire
+        context = None
+        if endpoint.security is not Security.NONE:
+            try:
+                context = tls.client_context(endpoint.ca_file)
+            except tls.CertificateError as error:
+                raise Pop3Error("tls", str(error), advice="Correct ca_file.") from error
+        await wire.dial()
+        if context is not None and endpoint.security is Security.TLS:
+            await wire.start_tls(context)
+        greeting = await self._greeting()
+        if context is not None and endpoint.security is Security.STARTTLS:
+            before = await self._ask_capabilities()
+            if before.known and not before.stls:
+                raise wire.error(
+                    "tls",
+                    "does not offer STLS, so nothing was sent to it",
+                    advice="If the provider has TLS on port 995, set port: 995, security: tls.",
+                )
+            # RFC 2595 4
+            status = await wire.command(b"STLS")
+            if not status.ok:
+                raise wire.error("tls", "refused STLS, so nothing was sent to it", status.text)
+            await wire.start_tls(context)
+        # RFC 2595 4: what was announced before TLS must be forgotten and asked again.
+        self.capabilities = await self._ask_capabilities()
+        return timestamp(greeting.text)
+
+    async def _greeting(self) -> Status:
+        self._wire.expect(Expect.LINE)
+        try:
+            greeting = await self._wire.status()
+        except Pop3Error as error:
+            if error.kind == "protocol":
+                error.advice = quirks.other_service(error.server_text) or error.advice
+            raise
+        if not greeting.ok:
+            kind = quirks.login_refusal(greeting.code, greeting.text)
+            # Nobody has logged in yet: no word about credentials can be meant.
+            kind = "temporary" if kind == "auth" else kind
+            raise self._wire.error(kind, "turned us away", greeting.text)
+        return greeting
+
+    async def _ask_capabilities(self) -> Capabilities:
+        """RFC 2449 5; a server without CAPA is one of which nothing is known."""
+        self._wire.send(b"CAPA", shape=Expect.MULTI)
+        if not (await self._wire.status()).ok:
+            return Capabilities()
+        splitter = LineSplitter(limits.POP3_CAPABILITIES)
+        lines: list[bytes] = []
+        while (data := await self._wire.content()) is not None:
+            with self._wire.understood():
+                lines += splitter.feed(data)
+        return parse_capabilities(lines + splitter.finish())
+
+    async def _learn_capabilities(self) -> None:
+        """Some servers tell PIPELINING only after the login, as RFC 2449 5 allows."""
+        known = self.capabilities
+        if self._asked_again or known.pipelining or not known.known or not self._may_pipeline:
+            return
+        self._asked_again = True
+        after = await self._ask_capabilities()
+        if after.known:
+            self.capabilities = after
+
+    # --- logging in ---------------------------------------------------------------------
+
+    async def _log_in(self, password: str, stamp: bytes | None) -> None:
+        username = self._endpoint.username
+        if any(mark in username + password for mark in "\r\n\0") or not password:
+            raise Pop3Error(
+                "auth",
+                f"the user name or password for {self._wire.host} is empty or has a line break in "
+                "it, so it was not sent",
+                advice="Look for a stray line break in the config or the password file.",
+            )
+        for way in self._ways(stamp):
+            if way == "PLAIN":
+                status, seen = await self._auth_plain(username, password)
+            elif way == "USER":
+                status, seen = await self._user_pass(username, password)
+            else:
+                digest = apop_digest(stamp or b"", password)
+                status = await self._wire.command(f"APOP {username} {digest}".encode())
+                seen = True
+            if status.ok:
+                return
+            if seen and not quirks.is_unknown_command(status.code, status.text):
+                break
+        kind = quirks.login_refusal(status.code, status.text)
+        in_clear = self._endpoint.security is Security.NONE and self.capabilities.stls
+        raise self._wire.error(
+            kind,
+            f"refused the login of {username}",
+            _without(status.text, password),
+            advice="Set security: starttls; the server offers it." if in_clear else "",
+        )
+
+    def _ways(self, stamp: bytes | None) -> list[str]:
+        plain = ["PLAIN"] if "PLAIN" in self.capabilities.sasl else []
+        apop = ["APOP"] if stamp is not None else []
+        if self._endpoint.security is Security.NONE:
+            return [*apop, *plain, "USER"]
+        return [*plain, "USER", *apop]
+
+    async def _auth_plain(self, username: str, password: str) -> tuple[Status, bool]:
+        """RFC 5034 4, RFC 4616: the server's answer, and whether it saw the password."""
+        wire = self._wire
+        response = sasl.encode(sasl.plain(username, password))
+        line = b"AUTH PLAIN " + response
+        seen = len(line) + len(b"\r\n") <= _COMMAND_OCTETS
+        wire.send(line if seen else b"AUTH PLAIN", shape=Expect.CHALLENGE)
+        answer = await wire.answer()
+        if isinstance(answer, Challenge):
+            wire.go_on(response)
+            seen = True
+            answer = await wire.answer()
+        if isinstance(answer, Challenge):
+            wire.go_on(b"*")  # RFC 5034 4: we give up this exchange
+            answer = await wire.answer()
+        if isinstance(answer, Challenge):
+            raise wire.out_of_step("asks for more and more in AUTH PLAIN", answer.text)
+        return answer, seen
+
+    async def _user_pass(self, username: str, password: str) -> tuple[Status, bool]:
+        """RFC 1939 7. The password is sent only when the server took the user name."""
+        status = await self._wire.command(b"USER " + username.encode())
+        if not status.ok:
+            return status, False
+        return await self._wire.command(b"PASS " + password.encode()), True
+
+
+def _without(text: bytes, password: str) -> bytes:
+    """What a server said, without a password that it repeats."""
+    for shown in (password.encode(), sasl.encode(password.encode())):
+        text = text.replace(shown, b"***")
+    return text

@@ -1,0 +1,76 @@
+"""Where the bytes of a message wait while they arrive: in memory, and on disk once they are many.
+
+Rules: the file has no name from the start (nothing is left behind by a kill) and is for its owner
+alone. The digest is computed as bytes pass, so that the store needs no second look at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from bridge import limits
+from bridge.model import Octets
+
+
+class Spool:
+    """A `model.Sink`: `write` any number of times, `finish` once, `close` in any case.
+
+    `directory` holds the file of a message over `limits.SPOOL_IN_MEMORY`; make it one on the disk
+    of the store, /tmp may be memory. `write` and `finish` raise OSError, e.g. when it is full.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._memory: bytearray | None = bytearray()
+        self._file: BinaryIO | None = None
+        self._octets: bytes | mmap.mmap | None = None
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Octets written so far."""
+        return self._size
+
+    @property
+    def sha256(self) -> bytes:
+        """Digest (32 octets) of all that was written so far."""
+        return self._hash.digest()
+
+    def write(self, data: bytes, /) -> None:
+        if self._octets is not None or (self._memory is None and self._file is None):
+            raise ValueError("the spool takes no more: it is finished or closed")
+        if self._memory is not None and self._size + len(data) > limits.SPOOL_IN_MEMORY:
+            self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory))  # noqa: SIM115  lives until close()
+            self._file.write(self._memory)
+            self._memory = None
+        if self._memory is not None:
+            self._memory += data
+        elif self._file is not None:
+            self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def finish(self) -> Octets:
+        """The bytes, or a read-only map of the file; the same object when called again."""
+        if self._octets is None:
+            if self._memory is not None:  # always so when nothing was written: no empty map exists
+                self._octets, self._memory = bytes(self._memory), None
+            elif self._file is not None:
+                self._file.flush()
+                self._octets = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            else:
+                raise ValueError("the spool is closed")
+        # typeshed wants `int` where Octets.find takes any index; mmap itself takes both
+        return cast(Octets, self._octets)
+
+    def close(self) -> None:
+        """Frees memory and disk; an Octets that `finish` gave from disk ends with it."""
+        if isinstance(self._octets, mmap.mmap):
+            self._octets.close()
+        if self._file is not None:
+            self._file.close()
+        self._memory = self._file = self._octets = None

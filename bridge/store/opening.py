@@ -1,0 +1,73 @@
+"""Opens the store of one daemon: the directory, the lock, the engine.
+
+Rules: what we make is for its owner alone (0700, 0600). One process has the store: an flock on
+`data_dir/lock`, which the kernel lets go when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.store.api import Store, StoreBusy, StoreError
+from bridge.store.sqlite.engine import SqliteStore
+
+DATABASE = "popbridge.sqlite"
+LOCK = "lock"
+
+
+async def open_store(
+    data_dir: Path, database: str = "sqlite", *, now: Callable[[], float] = time.time
+) -> Store:
+    """Opens (and makes, and upgrades) the store in `data_dir`. `now` is the wall clock.
+
+    Raises StoreBusy when another process has it, SchemaTooNew when a newer version wrote it,
+    StoreError when it cannot be opened; the texts are for the person who started us.
+    """
+    if database.startswith(("postgresql://", "postgres://")):
+        raise StoreError("database: PostgreSQL comes later; write `database: sqlite`.")
+    if database != "sqlite":
+        raise StoreError(f"database: {database!r} is not known; write `database: sqlite`.")
+    release = _prepare(data_dir)
+    return await SqliteStore.open(data_dir / DATABASE, release, now)
+
+
+def _prepare(data_dir: Path) -> Callable[[], None]:
+    """Directory, lock and (empty) database file. Returns what lets go of the lock."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"data_dir: {data_dir} cannot be used: {error.strerror}. Make it writable for the "
+            "user that runs popbridge, or name another directory."
+        ) from error
+    try:
+        _take(lock, data_dir)
+        # SQLite gives its -wal and -shm the mode of the database file.
+        os.close(os.open(data_dir / DATABASE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        os.close(lock)
+        raise StoreError(
+            f"data_dir: {data_dir / DATABASE} cannot be written: {error.strerror}."
+        ) from error
+    except StoreBusy:
+        os.close(lock)
+        raise
+    return lambda: os.close(lock)
+
+
+def _take(lock: int, data_dir: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise StoreBusy(
+            f"Another popbridge (process {owner}) works with {data_dir}. "
+            "Stop it first, or give this one a data_dir of its own."
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)

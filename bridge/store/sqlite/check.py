@@ -1,0 +1,88 @@
+"""Counts everything again and says what does not fit. For tests and for a doctor: reads it all.
+
+Each rule is a sentence and a query for what breaks it; a sound database gives no row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+_RULES = (
+    (
+        "the counts of a mailbox are those of its entries",
+        """SELECT b.id FROM mailbox AS b LEFT JOIN
+            (SELECT mailbox_id, count(*) AS messages, sum(NOT flags & 8) AS unseen,
+                sum(flags & 4 <> 0) AS deleted, sum(size) AS octets
+             FROM entry JOIN message ON message.id = entry.message_id GROUP BY mailbox_id) AS e
+            ON e.mailbox_id = b.id
+        WHERE (b.messages, b.unseen, b.deleted, b.octets) IS NOT
+            (ifnull(e.messages, 0), ifnull(e.unseen, 0), ifnull(e.deleted, 0), ifnull(e.octets, 0))
+        """,
+    ),
+    (
+        "UIDs are below UIDNEXT, MODSEQs at most HIGHESTMODSEQ",
+        """SELECT b.id, uid FROM entry JOIN mailbox AS b ON b.id = mailbox_id
+        WHERE uid >= uidnext OR modseq > highestmodseq OR modseq < 1 OR uid < 1""",
+    ),
+    (
+        "a UID that was expunged is not there",
+        "SELECT mailbox_id, uid FROM entry JOIN expunged USING (mailbox_id, uid)",
+    ),
+    (
+        "tombstones are below UIDNEXT, at most HIGHESTMODSEQ and newer than what was forgotten",
+        """SELECT b.id, uid FROM expunged JOIN mailbox AS b ON b.id = mailbox_id
+        WHERE uid >= uidnext OR modseq > highestmodseq OR modseq <= tombstones_from""",
+    ),
+    (
+        "tombstones are counted",
+        """SELECT id FROM mailbox AS b WHERE tombstones <>
+            (SELECT count(*) FROM expunged WHERE mailbox_id = b.id)""",
+    ),
+    (
+        "first_recent is at most UIDNEXT",
+        "SELECT id FROM mailbox WHERE first_recent > uidnext OR first_recent < 1",
+    ),
+    (
+        "a message has an entry or is noted as orphan, never both",
+        """SELECT id FROM message WHERE
+            EXISTS (SELECT 1 FROM entry WHERE entry.message_id = message.id) =
+            EXISTS (SELECT 1 FROM orphan WHERE orphan.message_id = message.id)""",
+    ),
+    (
+        "a message has its structure and its header",
+        """SELECT id FROM message WHERE id NOT IN (SELECT message_id FROM message_structure)
+        OR id NOT IN (SELECT message_id FROM message_header)""",
+    ),
+    (
+        "an entry's keyword set exists",
+        "SELECT mailbox_id, uid FROM entry WHERE keywords NOT IN (SELECT id FROM keyword_set)",
+    ),
+    (
+        "UIDVALIDITY is at most the counter",
+        """SELECT id FROM mailbox WHERE uidvalidity >
+            (SELECT value FROM meta WHERE key = 'uidvalidity')""",
+    ),
+    ("references hold", "PRAGMA foreign_key_check"),
+    ("pages and indexes are sound", "PRAGMA integrity_check"),
+)
+
+
+def faults(db: sqlite3.Connection) -> list[str]:
+    """What is wrong, one line each: the rule and the rows; empty when all is well."""
+    found = []
+    for rule, query in _RULES:
+        rows = [row for row in db.execute(query).fetchall() if row != ("ok",)]
+        if rows:
+            found.append(f"{rule}: not so for {rows[:5]}")
+    for number, size, digest in db.execute("SELECT id, size, digest FROM message").fetchall():
+        content = hashlib.sha256()
+        end = 0
+        for start, octets in db.execute(
+            "SELECT start, octets FROM message_chunk WHERE message_id = ? ORDER BY start", (number,)
+        ):
+            content.update(octets)
+            end = end + len(octets) if start == end else -1
+        if end != size or content.digest() != digest:
+            found.append(f"the bytes of a message are those of its digest: not so for {number}")
+    return found

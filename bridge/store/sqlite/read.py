@@ -1,0 +1,245 @@
+"""One snapshot of the database: `ReadTx` in SQL.
+
+Rules:
+- Runs on the thread that owns the connection, inside a transaction that the engine opened.
+- Few rows and one statement a question; sets of UIDs travel as one JSON parameter.
+- After an SQL error the transaction may be gone, and SQLite would then commit each further
+  statement by itself: so the first error is remembered and every later question fails too.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import starmap
+from typing import Any
+
+from bridge.model import (
+    Account,
+    AccountId,
+    AccountState,
+    EntryRow,
+    EntryState,
+    KnownItem,
+    Login,
+    LoginId,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    SpecialUse,
+)
+from bridge.store.api import Columns, NoSuchMailbox, StoreError, UidRanges
+from bridge.store.sqlite.errors import store_error
+
+Row = tuple[Any, ...]
+Parameters = Sequence[object] | Mapping[str, object]
+
+_MAILBOX = """SELECT id, login_id, name, uidvalidity, uidnext, highestmodseq, messages, unseen,
+    deleted, octets, first_recent, special_use FROM mailbox """
+_ROW_COLUMNS: Mapping[Columns, str] = {
+    "envelope": "s.envelope",
+    "bodystructure": "s.bodystructure",
+    "body": "s.body",
+    "header": "h.header",
+    "parts": "s.parts",
+    "sent_day": "m.sent_day",
+}
+
+
+def among(mailbox: MailboxId, uids: UidRanges) -> tuple[str, Row]:
+    """A condition on `entry` and its parameters: of this mailbox, and in one of the ranges."""
+    if len(uids) == 1:
+        return "mailbox_id = ? AND uid BETWEEN ? AND ?", (mailbox, *uids[0])
+    # CROSS JOIN fixes the order of the loops: a seek for each range, never a range test for
+    # each entry.
+    condition = """mailbox_id = ? AND uid IN (
+        SELECT e.uid FROM json_each(?) AS r CROSS JOIN entry AS e ON e.mailbox_id = ?
+        AND e.uid BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
+    return condition, (mailbox, json.dumps(list(uids)), mailbox)
+
+
+def as_mailbox(row: Row) -> Mailbox:
+    """A row of _MAILBOX as a value."""
+    values = (*row[:-1], SpecialUse(row[-1]) if row[-1] else None)
+    return Mailbox(*values)
+
+
+def canonical(name: str) -> str:
+    """RFC 3501 5.1: INBOX is one mailbox in any case; so is the first level of INBOX/lists."""
+    first, slash, rest = name.partition("/")
+    return "INBOX" + slash + rest if first.upper() == "INBOX" else name
+
+
+@lru_cache(maxsize=64)  # 6 columns
+def _rows_query(columns: frozenset[Columns]) -> str:
+    """The SELECT of `rows` up to its condition; columns in EntryRow's order."""
+    chosen = [
+        sql if name in columns else ("NULL" if name == "sent_day" else "x''")
+        for name, sql in _ROW_COLUMNS.items()
+    ]
+    query = "SELECT entry.uid, m.id, m.size, entry.internaldate, m.header_size, "
+    query += ", ".join(chosen) + " FROM entry CROSS JOIN message AS m ON m.id = entry.message_id"
+    if columns & {"envelope", "bodystructure", "body", "parts"}:
+        query += " CROSS JOIN message_structure AS s ON s.message_id = m.id"
+    if "header" in columns:
+        query += " CROSS JOIN message_header AS h ON h.message_id = m.id"
+    return query + " WHERE "
+
+
+class SqliteRead:
+    """`bridge.store.api.ReadTx`: see there for what each method promises."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.failure: sqlite3.Error | None = None
+
+    def _all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        if self.failure is not None:
+            raise store_error(self.failure)
+        try:
+            return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            self.failure = error
+            raise store_error(error) from error
+
+    def _one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        rows = self._all(sql, parameters)
+        return rows[0] if rows else None
+
+    # --- logins and accounts ------------------------------------------------------------
+
+    def login(self, name: str) -> Login | None:
+        row = self._one("SELECT id, name FROM login WHERE name = ?", (name,))
+        return Login(*row) if row else None
+
+    def accounts(self) -> Sequence[Account]:
+        return list(
+            starmap(
+                Account,
+                self._all("SELECT id, address, login_id, mailbox FROM account ORDER BY id"),
+            )
+        )
+
+    def account_states(self) -> Sequence[AccountState]:
+        rows = self._all(
+            """SELECT address, last_success, last_attempt, listed,
+                (SELECT count(*) FROM maildrop_item WHERE account_id = account.id),
+                failures, error, error_class, advice FROM account ORDER BY id"""
+        )
+        return list(starmap(AccountState, rows))
+
+    # --- mailboxes ----------------------------------------------------------------------
+
+    def mailboxes(self, login: LoginId) -> Sequence[Mailbox]:
+        return [
+            as_mailbox(row)
+            for row in self._all(_MAILBOX + "WHERE login_id = ? ORDER BY name", (login,))
+        ]
+
+    def mailbox(self, login: LoginId, name: str) -> Mailbox:
+        row = self._one(_MAILBOX + "WHERE login_id = ? AND name = ?", (login, canonical(name)))
+        if row is None:
+            raise NoSuchMailbox("There is no mailbox of that name.")
+        return as_mailbox(row)
+
+    def mailbox_by_id(self, mailbox: MailboxId) -> Mailbox:
+        row = self._one(_MAILBOX + "WHERE id = ?", (mailbox,))
+        if row is None:
+            raise NoSuchMailbox("The mailbox was deleted.")
+        return as_mailbox(row)
+
+    def subscriptions(self, login: LoginId) -> Sequence[str]:
+        rows = self._all("SELECT name FROM subscription WHERE login_id = ? ORDER BY name", (login,))
+        return [name for (name,) in rows]
+
+    # --- entries ------------------------------------------------------------------------
+
+    def entry_states(self, mailbox: MailboxId, since: int = 0) -> Sequence[EntryState]:
+        if since <= 0:
+            rows = self._all(
+                "SELECT uid, flags, keywords, modseq FROM entry WHERE mailbox_id = ? ORDER BY uid",
+                (mailbox,),
+            )
+        else:
+            # Unhinted, SQLite without statistics scans the whole mailbox to save the sort.
+            rows = self._all(
+                """SELECT uid, flags, keywords, modseq FROM entry INDEXED BY entry_modseq
+                WHERE mailbox_id = ? AND modseq > ? ORDER BY uid""",
+                (mailbox, since),
+            )
+        return list(starmap(EntryState, rows))
+
+    def expunged(self, mailbox: MailboxId, since: int) -> Sequence[tuple[int, int]]:
+        kept: list[tuple[int, int]] = [
+            (uid, modseq)
+            for uid, modseq in self._all(
+                """SELECT uid, modseq FROM expunged WHERE mailbox_id = ? AND modseq > ?
+                ORDER BY modseq, uid""",
+                (mailbox, since),
+            )
+        ]
+        row = self._one("SELECT uidnext, tombstones_from FROM mailbox WHERE id = ?", (mailbox,))
+        if row is None or since >= row[1]:
+            return kept
+        # RFC 7162 3.2.5.1 lets a server that does not remember tell every UID that is gone.
+        uidnext, forgotten_at = row
+        there = {uid for uid, _ in kept}
+        there.update(
+            uid for (uid,) in self._all("SELECT uid FROM entry WHERE mailbox_id = ?", (mailbox,))
+        )
+        return [(uid, forgotten_at) for uid in range(1, uidnext) if uid not in there] + kept
+
+    def keyword_sets(self, known: int = 0) -> Mapping[int, tuple[str, ...]]:
+        rows = self._all("SELECT id, names FROM keyword_set WHERE id > ? ORDER BY id", (known,))
+        return {number: tuple(names.split()) for number, names in rows}
+
+    def rows(
+        self, mailbox: MailboxId, uids: UidRanges, columns: Iterable[Columns] = ()
+    ) -> Sequence[EntryRow]:
+        condition, parameters = among(mailbox, uids)
+        found = self._all(_rows_query(frozenset(columns)) + condition, parameters)
+        found.sort(key=lambda row: row[0])  # as a rule it is sorted; the sort is then one pass
+        return list(starmap(EntryRow, found))
+
+    def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
+        row = self._one("SELECT size FROM message WHERE id = ?", (message,))
+        if row is None:
+            raise StoreError("The message is gone.")
+        end = row[0] if end is None else min(end, row[0])
+        if start >= end:
+            return b""
+        chunks = self._all(
+            """SELECT start, octets FROM message_chunk WHERE message_id = ? AND start < ?
+            AND start >= (SELECT max(start) FROM message_chunk
+                          WHERE message_id = ? AND start <= ?) ORDER BY start""",
+            (message, end, message, start),
+        )
+        found = b"".join(
+            octets[max(start - at, 0) : end - at]
+            if at < start or end - at < len(octets)
+            else octets
+            for at, octets in chunks
+        )
+        if len(found) != end - start:
+            raise StoreError("The message is damaged: some of its bytes are missing.")
+        return found
+
+    # --- maildrops ----------------------------------------------------------------------
+
+    def maildrop(self, account: AccountId) -> Sequence[KnownItem]:
+        rows = self._all(
+            """SELECT i.id, i.uidl, i.size, i.digest, i.fingerprint,
+                CASE WHEN i.last_poll IS NULL THEN max(i.listed_at, a.listed_at)
+                     ELSE i.listed_at END,
+                CASE WHEN i.last_poll IS NULL THEN 0 ELSE a.polls - i.last_poll END
+            FROM account AS a CROSS JOIN maildrop_item AS i ON i.account_id = a.id
+            WHERE a.id = ? ORDER BY i.id""",
+            (account,),
+        )
+        return list(starmap(KnownItem, rows))
+
+    def message_by_digest(self, digest: bytes) -> MessageId | None:
+        row = self._one("SELECT id FROM message WHERE digest = ?", (digest,))
+        return MessageId(row[0]) if row else None

@@ -1,0 +1,179 @@
+"""One transaction of the writer: `WriteTx` in SQL. Here: messages, accounts, maildrops, purge.
+
+Mailboxes are in `write_mailboxes`, entries in `write_entries`, what they share in `write_base`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from bridge import limits
+from bridge.model import (
+    Account,
+    AccountId,
+    AccountState,
+    ListedItem,
+    LoginId,
+    MessageId,
+    NewMessage,
+)
+from bridge.store.api import StoreError
+from bridge.store.sqlite.write_mailboxes import MailboxWrites, checked
+
+_PURGE_OCTETS = 64 * 1024 * 1024  # deleted in one transaction, after the first message
+
+
+class SqliteWrite(MailboxWrites):
+    """`bridge.store.api.WriteTx`: see there for what each method promises."""
+
+    # --- messages -----------------------------------------------------------------------
+
+    def add_message(self, message: NewMessage) -> MessageId:
+        found = self.message_by_digest(message.digest)
+        if found is not None:
+            return found
+        structure = message.structure
+        ((number,),) = self._all(
+            """INSERT INTO message (digest, size, header_size, fingerprint, sent_day, sent_at,
+                received_at, base_subject, message_id, preview)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+            (
+                message.digest,
+                len(message.octets),
+                structure.header_size,
+                structure.fingerprint,
+                structure.sent_day,
+                structure.sent_at,
+                structure.received_at,
+                _storable(structure.base_subject),
+                _storable(structure.message_id),
+                _storable(structure.preview),
+            ),
+        )
+        self._all(
+            """INSERT INTO message_structure (message_id, envelope, bodystructure, body, parts)
+            VALUES (?, ?, ?, ?, ?)""",
+            (
+                number,
+                structure.envelope,
+                structure.bodystructure,
+                structure.body,
+                structure.parts,
+            ),
+        )
+        self._all(
+            "INSERT INTO message_header (message_id, header) VALUES (?, ?)",
+            (number, structure.header),
+        )
+        self._many(
+            "INSERT INTO message_chunk (message_id, start, octets) VALUES (?, ?, ?)",
+            (
+                (number, start, message.octets[start : start + limits.CHUNK])
+                for start in range(0, len(message.octets), limits.CHUNK)
+            ),
+        )
+        self.octets_added += len(message.octets)
+        self._homeless.add(MessageId(number))
+        return MessageId(number)
+
+    def purge(self, older_than: int, most: int = 1000) -> int:
+        lost = self._all(
+            """SELECT message.id, size FROM orphan JOIN message ON message.id = orphan.message_id
+            WHERE since < ? ORDER BY since LIMIT ?""",
+            (older_than, most),
+        )
+        doomed: list[int] = []
+        octets = 0
+        for number, size in lost:
+            if doomed and octets + size > _PURGE_OCTETS:
+                break
+            doomed.append(number)
+            octets += size
+        # entry.message_id refers to message: were an orphan in use after all, this would fail.
+        self._all(
+            "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(doomed),),
+        )
+        return len(doomed)
+
+    # --- accounts -----------------------------------------------------------------------
+
+    def ensure_account(self, address: str, login: LoginId, mailbox: str) -> Account:
+        mailbox = checked(mailbox)
+        if not self._exists(login, mailbox):
+            self.create_mailbox(login, mailbox)
+            self.subscribe(login, mailbox, True)  # or clients would not show where mail arrives
+        ((number,),) = self._all(
+            """INSERT INTO account (address, login_id, mailbox) VALUES (?, ?, ?)
+            ON CONFLICT (address) DO UPDATE
+            SET login_id = excluded.login_id, mailbox = excluded.mailbox RETURNING id""",
+            (address, login, mailbox),
+        )
+        return Account(AccountId(number), address, login, mailbox)
+
+    def record_poll(self, account: AccountId, state: AccountState) -> None:
+        self._all(
+            """UPDATE account SET last_success = :last_success, last_attempt = :last_attempt,
+                listed = :listed, failures = :failures, error = :error,
+                error_class = :error_class, advice = :advice WHERE id = :account""",
+            {**asdict(state), "account": account},
+        )
+
+    # --- maildrops ----------------------------------------------------------------------
+
+    def settle_item(
+        self,
+        account: AccountId,
+        item: ListedItem,
+        digest: bytes,
+        fingerprint: bytes,
+        now: int,
+    ) -> int:
+        ((number,),) = self._all(
+            """INSERT INTO maildrop_item (account_id, uidl, size, digest, fingerprint, listed_at)
+            VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+            (account, item.uidl, item.size, digest, fingerprint, now),
+        )
+        return int(number)
+
+    def relink_item(self, item_id: int, item: ListedItem, now: int) -> None:
+        rows = self._all(
+            """UPDATE maildrop_item SET uidl = ?, size = ?, listed_at = ?, last_poll = NULL
+            WHERE id = ? RETURNING id""",
+            (item.uidl, item.size, now, item_id),
+        )
+        if not rows:
+            raise StoreError("The maildrop item is not known any more.")
+
+    def mark_listing(self, account: AccountId, listed: Iterable[int], now: int) -> None:
+        # Only items that went missing or came back are written: see the schema.
+        ids = json.dumps(list(listed))
+        self._all(
+            """UPDATE maildrop_item SET last_poll = a.polls,
+                listed_at = max(maildrop_item.listed_at, a.listed_at)
+            FROM account AS a WHERE a.id = account_id AND account_id = ? AND last_poll IS NULL
+            AND maildrop_item.id NOT IN (SELECT value FROM json_each(?))""",
+            (account, ids),
+        )
+        self._all(
+            """UPDATE maildrop_item SET last_poll = NULL, listed_at = ?
+            WHERE account_id = ? AND last_poll IS NOT NULL
+            AND id IN (SELECT value FROM json_each(?))""",
+            (now, account, ids),
+        )
+        self._all(
+            "UPDATE account SET polls = polls + 1, listed_at = ? WHERE id = ?", (now, account)
+        )
+
+    def forget_items(self, items: Iterable[int]) -> None:
+        self._all(
+            "DELETE FROM maildrop_item WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(items)),),
+        )
+
+
+def _storable(text: str) -> str:
+    """SQLite keeps UTF-8: a lone surrogate, which has none, must not cost us the message."""
+    return text.encode(errors="replace").decode()

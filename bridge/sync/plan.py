@@ -1,0 +1,177 @@
+"""What a poll does, from the listing and what is known: a function of values, without a server.
+
+Rules:
+- A known UIDL is a reason not to fetch as long as its LIST size agrees with the remembered one.
+- Everything else is fetched, in listing order, and recognised by its content afterwards
+  (`bridge.sync.identity`): an unknown UIDL, a known one with another size (reused), a line
+  without UIDL (at every poll: no listing proves which message it is), and of the lines that
+  share a UIDL and a size all, when they are more than the items known for them.
+- A UIDL that comes back after it had vanished may be reused. Its line is fetched to verify it,
+  a few a poll, so that a maildrop that returns after an outage is not downloaded anew; a line
+  that still waits for its turn does not count as listed.
+- A listing that looks wrong is an alarm, not a fact: nothing is forgotten because of it. It
+  does count as a listing that missed items, which only means that they are verified on return.
+- A UIDL that vanished is not a deletion (Gmail hides what was fetched): an item is forgotten
+  90 days and 30 listings after it was last listed, never before both.
+
+Time and memory are linear in the listing and the known items.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from bridge import limits
+from bridge.model import KnownItem, ListedItem
+
+DAY = 86_400
+KEEP_SECONDS = 90 * DAY
+KEEP_LISTINGS = 30
+ALARM_ITEMS = 20  # a smaller maildrop changes for good reasons
+VERIFY_ITEMS = 32  # that came back, fetched again in one poll
+VERIFY_OCTETS = limits.BATCH_OCTETS
+
+
+class Alarm(enum.StrEnum):
+    """Why a listing is not believed."""
+
+    NONE = ""
+    EMPTY = "the listing is empty, although the maildrop was not"
+    RESET = "most UIDLs are unknown, although the maildrop is not larger than before"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one poll has to do.
+
+    `fetch` is in listing order. `speaking` are the ids of the known items that lines stand for;
+    `listed` those of them that are beyond question, to be marked when `mark` is set (it is not
+    when the mark would change nothing). `forget` are ids of items that are due.
+    """
+
+    fetch: Sequence[ListedItem]
+    speaking: Collection[int]
+    listed: Collection[int]
+    forget: Sequence[int]
+    mark: bool
+    alarm: Alarm
+
+
+def plan(
+    listing: Sequence[ListedItem],
+    known: Sequence[KnownItem],
+    now: int,
+    doubted: Collection[int] = frozenset(),
+) -> Plan:
+    """Plans a poll. `doubted` are items that an earlier poll could not be sure of: the lines of
+    their UIDLs are fetched again. `now` is in seconds since the epoch."""
+    lines = _by_uidl(listing, {item.uidl for item in known if item.id in doubted})
+    items: dict[bytes, list[KnownItem]] = defaultdict(list)
+    for item in known:
+        # A known item that no line mentions needs no pairing.
+        if item.uidl is not None and item.uidl in lines:
+            items[item.uidl].append(item)
+    paired: dict[int, KnownItem] = {}  # by message number
+    for uidl, alike in items.items():
+        paired.update(_pair(lines[uidl], alike))
+
+    alarm = _alarm(len(listing), len(paired), known)
+    verify = set(_verify(listing, paired))
+    speaking = {item.id for number, item in paired.items() if number not in verify}
+    listed = {
+        item.id for number, item in paired.items() if number not in verify and not item.missed_polls
+    }
+    fetch = [line for line in listing if line.number not in paired or line.number in verify]
+    forget: list[int] = []
+    if listing and not alarm:
+        mentioned = {item.id for item in paired.values()} | set(doubted)
+        forget = [item.id for item in known if item.id not in mentioned and _due(item, now)]
+    return Plan(
+        fetch=fetch,
+        speaking=speaking,
+        listed=listed,
+        forget=forget,
+        mark=_worth_marking(known, listed, now),
+        alarm=alarm,
+    )
+
+
+def _by_uidl(
+    listing: Iterable[ListedItem], without: Collection[bytes | None]
+) -> dict[bytes, list[ListedItem]]:
+    lines: dict[bytes, list[ListedItem]] = defaultdict(list)
+    for line in listing:
+        if line.uidl is not None and line.uidl not in without:
+            lines[line.uidl].append(line)
+    return lines
+
+
+def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownItem]:
+    """Pairs the lines of one UIDL with its items by size, the newest item first.
+
+    Where lines outnumber the items of a size nobody can say which of them is the new one, so
+    none of them is paired. An unknown size agrees with any.
+    """
+    paired: dict[int, KnownItem] = {}
+    if len(lines) == 1:
+        line = lines[0]
+        agreeing = [i for i in items if line.size == i.size or None in (line.size, i.size)]
+        if agreeing:
+            exact = [item for item in agreeing if item.size == line.size]
+            paired[line.number] = max(exact or agreeing, key=lambda item: item.id)
+        return paired
+    by_size: dict[int | None, list[KnownItem]] = defaultdict(list)
+    for item in sorted(items, key=lambda item: item.id):
+        by_size[item.size].append(item)
+    same: dict[int | None, list[ListedItem]] = defaultdict(list)
+    for line in lines:
+        same[line.size].append(line)
+    vague: list[ListedItem] = []
+    for size, alike in same.items():
+        if size is not None and len(alike) <= len(by_size[size]):
+            paired.update((line.number, by_size[size].pop()) for line in alike)
+        elif size is None or by_size[None]:
+            vague.extend(alike)
+    left = [i for size, rest in by_size.items() if size is None or same[None] for i in rest]
+    if len(vague) <= len(left):
+        paired.update((line.number, left.pop()) for line in vague)
+    return paired
+
+
+def _verify(listing: Sequence[ListedItem], paired: dict[int, KnownItem]) -> Iterable[int]:
+    """The numbers of the lines that came back after their item was missed, within the budget."""
+    count = octets = 0
+    for line in listing:
+        item = paired.get(line.number)
+        if item is None or not item.missed_polls:
+            continue
+        if count and (count >= VERIFY_ITEMS or octets + (line.size or 0) > VERIFY_OCTETS):
+            return
+        count += 1
+        octets += line.size or 0
+        yield line.number
+
+
+def _alarm(lines: int, paired: int, known: Sequence[KnownItem]) -> Alarm:
+    present = sum(1 for item in known if not item.missed_polls)
+    if not lines:
+        return Alarm.EMPTY if present >= ALARM_ITEMS else Alarm.NONE
+    # Enough are known to share half of the listing, and they do not: it is not mere growth.
+    if lines >= ALARM_ITEMS and 2 * paired < lines <= 2 * present:
+        return Alarm.RESET
+    return Alarm.NONE
+
+
+def _due(item: KnownItem, now: int) -> bool:
+    return item.missed_polls >= KEEP_LISTINGS and now - item.listed_at >= KEEP_SECONDS
+
+
+def _worth_marking(known: Sequence[KnownItem], listed: Collection[int], now: int) -> bool:
+    """Whether a mark tells anything: a poll without news shall not rewrite every item."""
+    return any(
+        abs(now - item.listed_at) >= DAY if item.id in listed else item.missed_polls < KEEP_LISTINGS
+        for item in known
+    )

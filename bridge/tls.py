@@ -1,0 +1,298 @@
+"""TLS: the context with which we check a provider, and the certificate that we show devices.
+
+Rules:
+- TLS 1.2 or newer on both sides. A client context checks chain and name, against the system's
+  CAs or against one file instead of them; there is no way to switch that off.
+- The own CA lives ten years. The leaf is kept over restarts and upgrades, so that a device that
+  trusted it is not asked again; near its end it is renewed with the same key and the same CA.
+- Files are made 0600 before a secret is in them, are on disk before they have their name, and
+  certificate and key of the leaf share one file: no crash leaves half a pair.
+- `reload` changes new handshakes only, and a broken file changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_DAYS = 3650
+LEAF_DAYS = 800  # Apple refuses server certificates that live longer than 825 days
+RENEW_DAYS = 60  # before the end of the leaf
+_SKEW = timedelta(days=1)  # a device whose clock is behind
+
+
+class CertificateError(Exception):
+    """A certificate or key cannot be used. The text is fit for a person and names the file."""
+
+
+def client_context(ca_file: str | None) -> ssl.SSLContext:
+    """A context that verifies the server: by the CAs of `ca_file` alone, or by the system's.
+
+    Raises CertificateError when `ca_file` cannot be read or holds no certificate.
+    """
+    try:
+        changed = os.stat(ca_file).st_mtime_ns if ca_file else 0
+        return _client_context(ca_file, changed)
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(f"{ca_file}: no CA certificates to read here: {error}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _client_context(ca_file: str | None, changed: int) -> ssl.SSLContext:
+    """Reading the system's CAs takes up to 50 ms: once is enough, until the file changes."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class ServerCertificate:
+    """What our endpoint shows to devices. Make one by `auto` or `from_files`.
+
+    `context` is good for any number of listeners and stays the same object for ever.
+    """
+
+    def __init__(self, certificate: Path, key: Path, ca_pem_path: Path | None) -> None:
+        self._certificate = certificate
+        self._key = key
+        self.ca_pem_path = ca_pem_path
+        self.context = _server_context()
+        self.fingerprint = ""
+        self.reload()
+
+    @classmethod
+    def auto(
+        cls, data_dir: Path, hostnames: Iterable[str] = (), *, now: datetime | None = None
+    ) -> ServerCertificate:
+        """Own CA and leaf in `data_dir/tls`, made where missing. `hostnames` must be in the leaf:
+        one that is not makes a new leaf; the machine's own names and addresses are in it too."""
+        folder = data_dir / "tls"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _ensure_files(folder, list(hostnames), now or datetime.now(UTC))
+        except OSError as error:
+            raise CertificateError(f"{folder}: cannot keep certificates here: {error}") from error
+        leaf = folder / "server.pem"
+        return cls(leaf, leaf, folder / "ca.pem")
+
+    @classmethod
+    def from_files(cls, certificate: Path, key: Path) -> ServerCertificate:
+        """A certificate (leaf first, then its chain) and key from elsewhere, in PEM."""
+        return cls(certificate, key, None)
+
+    def reload(self) -> None:
+        """Reads the files again, for the handshakes to come. Raises CertificateError; then what
+        was shown until now is shown on."""
+        try:
+            fingerprint = _fingerprint(self._certificate)
+            # A certificate that does not fit its key would leave the context without either:
+            # a context of its own is where that shows.
+            for context in (_server_context(), self.context):
+                context.load_cert_chain(self._certificate, self._key)
+        except OSError as error:  # ssl.SSLError is one
+            raise CertificateError(
+                f"{self._certificate} with {self._key}: not a certificate and its key in PEM, or "
+                f"not readable: {error}"
+            ) from error
+        self.fingerprint = fingerprint
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+def _fingerprint(certificate: Path) -> str:
+    """SHA-256 of the first certificate, as mail programs show it: "4F:1C:...:A2"."""
+    pem = certificate.read_bytes()
+    try:
+        leaf = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CertificateError(f"{certificate}: no certificate in PEM: {error}") from error
+    return leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+# --- making our own -----------------------------------------------------------------------
+
+
+def _ensure_files(folder: Path, hostnames: list[str], now: datetime) -> None:
+    ca_pem, ca_key, leaf_pem = (folder / name for name in ("ca.pem", "ca.key", "server.pem"))
+    if not ca_pem.exists():
+        # The key is written first: a certificate without its key cannot be left behind.
+        key = ec.generate_private_key(ec.SECP256R1())
+        _write(ca_key, _key_pem(key))
+        _write(ca_pem, _make_ca(key, now).public_bytes(serialization.Encoding.PEM))
+        leaf_pem.unlink(missing_ok=True)
+    leaf, leaf_key = _read_leaf(leaf_pem)
+    if leaf is not None and leaf_key is not None:
+        ends_soon = leaf.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
+        if not ends_soon and _names(leaf).issuperset(_alternative_name(n) for n in hostnames):
+            return
+    try:
+        ca = x509.load_pem_x509_certificate(ca_pem.read_bytes())
+        signer = serialization.load_pem_private_key(ca_key.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise CertificateError(
+            f"{ca_key}: the key of our CA is needed to make a new server certificate, and cannot "
+            f"be read: {error}. Without it, remove {folder} for a new CA; devices must then trust "
+            f"that one"
+        ) from error
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise CertificateError(f"{ca_key}: not a key that we made")
+    kept_key = leaf_key or ec.generate_private_key(ec.SECP256R1())
+    made = _make_leaf(kept_key, ca, signer, [*hostnames, *_own_names()], now)
+    pem = [made.public_bytes(serialization.Encoding.PEM), ca_pem.read_bytes(), _key_pem(kept_key)]
+    _write(leaf_pem, b"".join(pem))
+
+
+def _read_leaf(path: Path) -> tuple[x509.Certificate | None, ec.EllipticCurvePrivateKey | None]:
+    """The leaf and its key, or None where there is none that we can use."""
+    try:
+        pem = path.read_bytes()
+        key = serialization.load_pem_private_key(pem[pem.index(b"-----BEGIN PRIVATE") :], None)
+        leaf = x509.load_pem_x509_certificate(pem)
+    except (OSError, ValueError):
+        return None, None
+    return leaf, key if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+def _make_ca(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    # Two installations must not share a name: a device looks the issuer up by it.
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "popbridge"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"popbridge CA {os.urandom(4).hex()}"),
+        ]
+    )
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=CA_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(identifier, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _make_leaf(
+    key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    signer: ec.EllipticCurvePrivateKey,
+    names: list[str],
+    now: datetime,
+) -> x509.Certificate:
+    alternatives = list(dict.fromkeys(_alternative_name(name) for name in names))
+    common_name = names[0] if len(names[0]) <= 64 else "popbridge"  # RFC 5280 A.1: ub-common-name
+    ends = min(now + timedelta(days=LEAF_DAYS), ca.not_valid_after_utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _alternative_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.encode("idna").decode("ascii") if not name.isascii() else name)
+
+
+def _names(leaf: x509.Certificate) -> set[x509.GeneralName]:
+    try:
+        return set(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return set()
+
+
+def _own_names() -> list[str]:
+    """What devices may call this machine. mDNS gives it hostname.local."""
+    host = socket.gethostname()
+    names = [host] if host else []
+    if host and "." not in host:
+        names.append(f"{host}.local")
+    return [*names, "localhost", "127.0.0.1", "::1", *_lan_addresses()]
+
+
+def _lan_addresses() -> list[str]:
+    """The addresses that the routes out of here start from. Nothing is sent: a connected UDP
+    socket only looks the route up. The targets are documentation addresses."""
+    found = []
+    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((target, 9))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            continue
+    return found
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes a file that is whole or not there at all, readable for its owner only."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,332 @@
+"""The commands as a person runs them: what they print, where, and what they end with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bridge import __version__, daemon
+from bridge.auth.secrets import SecretError
+from bridge.cli import common, status
+from bridge.cli.main import main
+from bridge.model import AccountState, PollReport
+from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
+from bridge.tls import CertificateError
+from bridge.web.server import WebServer
+from bridge.web.status import AccountStatus, Status
+
+CONFIG = """\
+data_dir: data
+accounts: []
+logins: [{name: me, password: x}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = Path("config.yaml")
+    path.write_text(CONFIG)
+    path.chmod(0o600)
+    Path("data").mkdir(mode=0o700)
+    return path
+
+
+class FakeDaemon:
+    """Answers on data/control.sock, from a thread of its own."""
+
+    def __init__(self) -> None:
+        self.reports: Sequence[PollReport] = ()
+        self.accounts: Sequence[AccountStatus] = ()
+        self.database_ok = True
+        self.polled: list[str | None] = []
+
+    async def poll(self, address: str | None) -> Sequence[PollReport]:
+        self.polled.append(address)
+        if address == "nobody":
+            raise LookupError("there is no account nobody; the config names the accounts")
+        return self.reports
+
+    async def status(self) -> Status:
+        urls = ("imap://127.0.0.1:1143",)
+        return Status("1.0", 7, urls, self.database_ok, 1, self.accounts)
+
+
+@pytest.fixture
+def fake(config: Path) -> Iterator[FakeDaemon]:
+    found = FakeDaemon()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = WebServer(found, listen=None, control=Path("data/control.sock"))
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    yield found
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"popbridge {__version__}\n", "")
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for command in ("run", "check", "poll", "status", "demo", "healthcheck"):
+        assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["chekc"], ["check", "--nope"], ["demo", "--port", "x"], ["check", "--config"]]
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (64, "")
+    assert "Error: " in err
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "--version"], capture_output=True, check=True, text=True
+    )
+    assert done.stdout == f"popbridge {__version__}\n"
+
+
+# --- check ------------------------------------------------------------------------------
+
+
+def test_check_of_a_good_config(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "check", "--config", "config.yaml") == (
+        0,
+        f"config.yaml: ok, 0 accounts, 1 login, data in {config.parent.absolute() / 'data'}\n",
+        "",
+    )
+
+
+def test_check_says_every_mistake(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("databse: sqlite\naccounts: {}\n")
+    code, out, err = run(capsys, "check", "--config", "config.yaml")
+    assert (code, err) == (78, "")
+    assert out == (
+        "config.yaml:1:1 databse: is not known; write database\n"
+        "config.yaml:2:1 accounts: is a mapping of keys, a list of accounts is wanted; "
+        "write accounts: [{address: me@example.org, pop3: {...}}]\n"
+    )
+
+
+def test_check_finds_the_config_by_environment(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POPBRIDGE_CONFIG", str(config.absolute()))
+    code, out, _ = run(capsys, "check")
+    assert code == 0
+    assert out.startswith(f"{config.absolute()}: ok")
+
+
+def test_check_of_no_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "check", "-c", "nowhere.yaml")
+    assert code == 78
+    assert out.startswith("nowhere.yaml:1:1: cannot be read: No such file or directory; ")
+
+
+# --- run --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreBusy("another daemon has data open"), 75),
+        (SchemaTooNew("made by a newer version"), 78),
+        (StoreError("disk"), 69),
+        (SecretError("secret is empty"), 78),
+        (CertificateError("cert.pem has no certificate"), 78),
+        (PermissionError(13, "Permission denied", "data"), 77),
+        (OSError(98, "Address already in use (web.listen 127.0.0.1:8025)"), 69),
+    ],
+)
+def test_why_it_does_not_run(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+) -> None:
+    def fails(path: Path, log_format: str) -> int:
+        assert (path, log_format) == (Path("config.yaml"), "json")
+        raise error
+
+    monkeypatch.setattr(daemon, "run", fails)
+    arguments = ("run", "--config", "config.yaml", "--log-format", "json")
+    assert run(capsys, *arguments) == (code, "", f"popbridge: {error}\n")
+
+
+def test_a_mistake_of_ours_is_said_so(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, log_format: str) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(daemon, "run", fails)
+    code, _, err = run(capsys, "run")
+    assert code == 69
+    assert "this is a mistake of ours (ZeroDivisionError at test_commands.py:" in err
+
+
+def test_run_with_a_broken_config(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("databse: sqlite\naccounts: []\n")
+    assert run(capsys, "run", "--config", "config.yaml") == (
+        78,
+        "",
+        "config.yaml:1:1 databse: is not known; write database\n",
+    )
+
+
+# --- poll -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["poll", "status", "healthcheck"])
+def test_no_daemon(config: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    folder = config.parent.absolute() / "data"
+    assert run(capsys, command, "--config", "config.yaml") == (
+        69,
+        "",
+        f"popbridge: no daemon is running on {folder}; start it: "
+        "popbridge run --config config.yaml\n",
+    )
+
+
+def test_poll(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.reports = [
+        PollReport("me@gmx.de", 2143, 3, 1, 0, 0, 48213, 1.234),
+        PollReport("you@web.de"),
+    ]
+    assert run(capsys, "poll", "--config", "config.yaml") == (
+        0,
+        "ACCOUNT     LISTED  NEW  RELINKED  DELETED  FAILED  BYTES  SECONDS\n"
+        "me@gmx.de     2143    3         1        0       0  48213      1.2\n"
+        "you@web.de       0    0         0        0       0      0      0.0\n",
+        "",
+    )
+    assert fake.polled == [None]
+
+
+def test_poll_of_one_account_as_json(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.reports = [PollReport("me+x@gmx.de", 1, 1, octets=5)]
+    code, out, err = run(capsys, "poll", "me+x@gmx.de", "--json", "--config", "config.yaml")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == [
+        {
+            "address": "me+x@gmx.de",
+            "listed": 1,
+            "new": 1,
+            "relinked": 0,
+            "deleted": 0,
+            "failed": 0,
+            "bytes": 5,
+            "seconds": 0.0,
+            "error": "",
+            "error_class": "",
+            "advice": "",
+        }
+    ]
+    assert fake.polled == ["me+x@gmx.de"]
+
+
+@pytest.mark.parametrize(
+    ("error_class", "code"),
+    [("auth", 77), ("busy", 75), ("store", 75), ("connect", 69), ("tls", 69), ("protocol", 69)],
+)
+def test_poll_that_fails(
+    fake: FakeDaemon, capsys: pytest.CaptureFixture[str], error_class: str, code: int
+) -> None:
+    fake.reports = [
+        PollReport("a"),
+        PollReport("b", error="refused: \x1b[2J\n", error_class=error_class, advice="look there"),
+    ]
+    found, _, err = run(capsys, "poll", "--config", "config.yaml")
+    assert (found, err) == (code, "b: refused: \\x1b[2J\\n; look there\n")
+
+
+def test_poll_of_nobody(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "poll", "nobody", "--config", "config.yaml") == (
+        64,
+        "",
+        "popbridge: there is no account nobody; the config names the accounts\n",
+    )
+
+
+# --- status -----------------------------------------------------------------------------
+
+
+def test_status(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.accounts = [AccountStatus(AccountState("me@gmx.de", listed=20, stored=19), "up to date")]
+    assert run(capsys, "status", "--config", "config.yaml") == (
+        0,
+        "ACCOUNT    STATE       LAST SUCCESS  NEXT POLL  LISTED  STORED\n"
+        "me@gmx.de  up to date  -             -              20      19\n"
+        "popbridge 1.0, imap://127.0.0.1:1143, 1 connection\n",
+        "",
+    )
+
+
+def test_status_that_needs_attention(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    state = AccountState("me@gmx.de", error="login refused", advice="check the password")
+    fake.accounts = [AccountStatus(state, "needs attention")]
+    code, out, err = run(capsys, "status", "--config", "config.yaml")
+    assert (code, err) == (1, "me@gmx.de: login refused; check the password\n")
+    assert "needs attention" in out
+    code, out, err = run(capsys, "status", "--json", "--config", "config.yaml")
+    assert (code, err) == (1, "")
+    assert json.loads(out)["accounts"][0]["advice"] == "check the password"
+
+
+def test_healthcheck(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.accounts = [AccountStatus(AccountState("me@gmx.de"), "needs attention")]
+    assert run(capsys, "healthcheck", "--config", "config.yaml") == (0, "ready\n", "")
+    fake.database_ok = False
+    code, _, err = run(capsys, "healthcheck", "--config", "config.yaml")
+    assert (code, err) == (
+        69,
+        "popbridge: the daemon runs, but it is not ready; look at its log\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (None, "-"),
+        (1_000_000, "now"),
+        (999_995, "5 s ago"),
+        (1_000_300, "in 5 min"),
+        (1_000_000 - 7_200, "2 h ago"),
+        (1_000_000 - 7_199, "119 min ago"),
+        (1_000_000 - 200_000, "2 d ago"),
+    ],
+)
+def test_span(moment: int | None, said: str) -> None:
+    assert status.span(moment, 1_000_000) == said
+
+
+def test_a_table_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    common.print_table(("account", "stored"), [("[red]me\x1b[2J", 19)])
+    out = capsys.readouterr().out
+    assert "[red]me\\x1b[2J" in out
+    assert "\x1b[2J" not in out

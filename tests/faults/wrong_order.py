@@ -1,0 +1,82 @@
+"""Two daemons that are wrong on purpose: what settles a message and what stores it are two
+transactions. `mark first` must lose mail when it is killed in between, `store first` must double
+it: the controls of the oracle.
+
+    python -m tests.faults.wrong_order "mark first" config.yaml
+
+Both commit message by message, so that there are many instants in between. Identity does not heal
+`store first`: an account recognises bytes by its maildrop items, not by the messages that the
+store has, because the same bytes may be another account's; so what was stored without its item
+gets a second entry.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bridge import daemon, limits
+from bridge.model import MessageId
+from bridge.store.api import WriteTx
+from bridge.sync import poll
+
+Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+STORE, MARK = ("add_message", "add_entry"), ("settle_item",)
+
+
+class _Putting:
+    """A transaction that puts some calls off and numbers their results."""
+
+    def __init__(self, tx: WriteTx, names: Sequence[str]) -> None:
+        self.calls: list[Call] = []
+        self._tx = tx
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            return getattr(self._tx, name)
+
+        def put_off(*args: Any, **named: Any) -> int:
+            self.calls.append((name, args, named))
+            return -len(self.calls)
+
+        return put_off
+
+
+class WrongPoller(poll.Poller):
+    """Settles in two transactions."""
+
+    late: Sequence[str] = ()
+
+    async def _write(self, work: Callable[[Any], Any]) -> Any:
+        calls: list[Call] = []
+
+        def first(tx: WriteTx) -> Any:
+            putting = _Putting(tx, self.late)
+            result = work(putting)
+            calls[:] = putting.calls
+            return result
+
+        def second(tx: WriteTx) -> None:
+            message = MessageId(0)
+            for name, args, named in calls:
+                if name == "add_message":
+                    message = tx.add_message(*args)
+                elif name == "add_entry":
+                    tx.add_entry(args[0], message, **named)
+                else:
+                    tx.settle_item(*args)
+
+        result = await super()._write(first)
+        if calls:
+            await super()._write(second)
+        return result
+
+
+if __name__ == "__main__":
+    limits.BATCH_MESSAGES = 1
+    WrongPoller.late = STORE if sys.argv[1] == "mark first" else MARK
+    daemon.Poller = WrongPoller  # type: ignore[misc]  # the daemon is made wrong on purpose
+    sys.exit(daemon.run(Path(sys.argv[2])))

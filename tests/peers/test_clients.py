@@ -1,0 +1,164 @@
+"""curl, neomutt, imaplib and imapclient read and change the mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from imapclient import IMAPClient
+
+from bridge.daemon import Daemon
+from tests.support.dovecot import Dovecot
+from tests.support.house import ADDRESS, PASSWORD, account, require, running
+from tests.support.samples import sample, samples
+
+MESSAGES = 12
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    require("dovecot")
+    with Dovecot(tmp_path) as dovecot:
+        dovecot.deliver(samples(MESSAGES))
+        async with running(tmp_path, [account(dovecot)]) as daemon:
+            (report,) = await daemon.poll(None)
+            assert report.new == MESSAGES
+            yield daemon
+
+
+async def output(*command: str, env: dict[str, str] | None = None) -> bytes:
+    """What the program prints; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=env,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode(errors="replace")
+    return out
+
+
+async def test_curl_reads_a_message_over_verified_tls(daemon: Daemon) -> None:
+    curl = require("curl")
+    got = await output(
+        curl,
+        "-sS",
+        "--cacert",
+        str(daemon.certificate.ca_pem_path),
+        "--user",
+        f"{ADDRESS}:{PASSWORD}",
+        f"imaps://localhost:{daemon.imap_tls_ports[0]}/INBOX;MAILINDEX=3",
+    )
+    assert got == sample(2)
+
+
+async def test_curl_upgrades_by_starttls(daemon: Daemon) -> None:
+    curl = require("curl")
+    got = await output(
+        curl,
+        "-sS",
+        "--ssl-reqd",
+        "--cacert",
+        str(daemon.certificate.ca_pem_path),
+        "--user",
+        f"{ADDRESS}:{PASSWORD}",
+        f"imap://localhost:{daemon.imap_ports[0]}/INBOX?SUBJECT%20Rechnung",
+    )
+    wanted = [n + 1 for n in range(MESSAGES) if b"Rechnung" in sample(n)]
+    assert got.split() == [b"*", b"SEARCH", *(b"%d" % n for n in wanted)]
+
+
+async def test_neomutt_copies_the_mailbox(daemon: Daemon, tmp_path: Path) -> None:
+    neomutt = require("neomutt")
+    rc = tmp_path / "neomuttrc"
+    saved = tmp_path / "saved"
+    inbox = f"imaps://localhost:{daemon.imap_tls_ports[0]}/INBOX"
+    # "3<enter>" goes to message 3; the copy lands in a Maildir.
+    keys = "".join(f"{n + 1}<enter><copy-message>{saved}<enter>" for n in range(MESSAGES))
+    rc.write_text(
+        f"""
+set imap_user="{ADDRESS}"
+set imap_pass="{PASSWORD}"
+set ssl_ca_certificates_file="{daemon.certificate.ca_pem_path}"
+set mbox_type=Maildir
+set confirmappend=no
+set confirmcreate=no
+set quit=yes
+set sort=mailbox-order
+push "{keys}<first-entry><flag-message><quit>"
+"""
+    )
+    # neomutt wants a terminal.
+    await output(
+        "script",
+        "-qec",
+        f"{neomutt} -n -F {rc} -f {inbox}",
+        "/dev/null",
+        env={"TERM": "xterm", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    copies = {
+        message.read_bytes().partition(b"\n\n")[2].rstrip()
+        for part in ("new", "cur")
+        for message in (saved / part).iterdir()
+    }
+    originals = {
+        sample(n).replace(b"\r\n", b"\n").partition(b"\n\n")[2].rstrip() for n in range(MESSAGES)
+    }
+    assert copies == originals
+
+    def flagged() -> list[int]:
+        client = imaplib.IMAP4("127.0.0.1", daemon.imap_ports[0])
+        client.login(ADDRESS, PASSWORD)
+        client.select("INBOX")
+        _, (found,) = client.search(None, "FLAGGED")
+        client.logout()
+        return [int(each) for each in found.split()]
+
+    assert await asyncio.to_thread(flagged) == [1]
+
+
+def two_sessions(port: int) -> None:
+    """What one client does, the other is told: by IDLE at once, by NOOP at the next command."""
+    with (
+        IMAPClient("127.0.0.1", port, ssl=False, timeout=20) as one,
+        IMAPClient("127.0.0.1", port, ssl=False, timeout=20) as other,
+    ):
+        for client in (one, other):
+            client.login(ADDRESS, PASSWORD)
+            assert client.select_folder("INBOX")[b"EXISTS"] == MESSAGES
+        uids = one.search("ALL")
+
+        other.idle()
+        one.add_flags(uids[4], [b"\\Flagged"])
+        (told,) = other.idle_check(timeout=5)
+        assert told[:2] == (5, b"FETCH")
+        assert b"\\Flagged" in told[2][1]
+        one.delete_messages(uids[:2])
+        while (told := other.idle_check(timeout=5)[-1])[1] != b"FETCH" or told[0] != 2:
+            pass
+        one.expunge()
+        gone: list[int] = []
+        while len(gone) < 2:
+            gone += [each[0] for each in other.idle_check(timeout=5) if each[1] == b"EXPUNGE"]
+        # Each number counts at its moment: both orders leave the same messages.
+        assert gone in ([2, 1], [1, 1])
+        other.idle_done()
+        assert other.search("ALL") == uids[2:]
+
+        one.append("INBOX", b"Subject: from one\r\n\r\nhello\r\n")
+        _, responses = other.noop()
+        assert (MESSAGES - 1, b"EXISTS") in [each[:2] for each in responses]
+        other.move(uids[2:3], "Archive")
+        _, responses = one.noop()
+        assert (1, b"EXPUNGE") in [each[:2] for each in responses]
+        assert one.search("ALL") == other.search("ALL")
+        assert one.folder_status("Archive", ["MESSAGES"]) == {b"MESSAGES": 1}
+
+
+async def test_two_imapclients_see_each_other(daemon: Daemon) -> None:
+    await asyncio.to_thread(two_sessions, daemon.imap_ports[0])

@@ -1,0 +1,161 @@
+"""Opening: modes, the lock, the schema's version, and what cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.store import migrate
+from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
+from bridge.store.opening import DATABASE, LOCK, open_store
+from bridge.store.sqlite.connection import connect, upgrade
+
+HOLDER = """
+import asyncio, pathlib, sys
+from bridge.store.opening import open_store
+async def main():
+    await open_store(pathlib.Path(sys.argv[1]))
+    print("open", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+async def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        data_dir = tmp_path / "deep" / "data"
+        store = await open_store(data_dir)
+        await store.write(lambda tx: tx.ensure_login("a"))
+        names = [DATABASE, DATABASE + "-shm", DATABASE + "-wal", LOCK]
+        assert sorted(path.name for path in data_dir.iterdir()) == sorted(names)
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+        for name in names:
+            assert stat.S_IMODE((data_dir / name).stat().st_mode) == 0o600, name
+        await store.close()
+    finally:
+        os.umask(before)
+
+
+async def test_a_second_opener_is_refused_until_the_first_closes(tmp_path: Path) -> None:
+    """M001."""
+    first = await open_store(tmp_path)
+    with pytest.raises(StoreBusy, match=f"process {os.getpid()}"):
+        await open_store(tmp_path)
+    login = await first.write(lambda tx: tx.ensure_login("a"))
+    await first.close()
+    second = await open_store(tmp_path)
+    assert await second.read(lambda tx: tx.login("a")) == login
+    await second.close()
+
+
+async def test_the_lock_dies_with_the_process(tmp_path: Path) -> None:
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"open\n"
+    with pytest.raises(StoreBusy, match=f"process {holder.pid}"):
+        await open_store(tmp_path)
+    holder.kill()
+    await holder.wait()
+    await (await open_store(tmp_path)).close()
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    await (await open_store(tmp_path)).close()
+    db = sqlite3.connect(tmp_path / DATABASE)
+    db.execute("UPDATE meta SET value = 999 WHERE key = 'schema'")
+    db.commit()
+    db.close()
+    before = (tmp_path / DATABASE).read_bytes()
+    for _ in range(2):  # the lock was let go, too
+        with pytest.raises(SchemaTooNew, match="schema 999"):
+            await open_store(tmp_path)
+    assert (tmp_path / DATABASE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"not a database, but long enough to look at: " * 100, "damaged"), (None, "not one of")],
+)
+async def test_a_file_that_is_not_ours(tmp_path: Path, content: bytes | None, text: str) -> None:
+    if content is None:
+        db = sqlite3.connect(tmp_path / DATABASE)
+        db.execute("CREATE TABLE cats (name TEXT)")
+        db.close()
+    else:
+        (tmp_path / DATABASE).write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=text):
+            await open_store(tmp_path)
+
+
+async def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="data_dir"):
+        await open_store(tmp_path / "file" / "data")
+
+
+@pytest.mark.parametrize(
+    ("database", "text"), [("postgresql://x/y", "comes later"), ("mysql", "'mysql' is not known")]
+)
+async def test_engines_that_are_not_there(tmp_path: Path, database: str, text: str) -> None:
+    with pytest.raises(StoreError, match=text):
+        await open_store(tmp_path / "data", database)
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_cancelled_opening_lets_go(tmp_path: Path) -> None:
+    opening = asyncio.create_task(open_store(tmp_path))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await (await open_store(tmp_path)).close()
+
+
+def test_the_scripts_are_numbered() -> None:
+    scripts = migrate.load("bridge.store.sqlite")
+    assert [s.number for s in scripts] == list(range(1, len(scripts) + 1))
+    assert scripts[0].name == "0001_initial.sql"
+    assert migrate.pending(0, scripts) == scripts
+    assert migrate.pending(len(scripts), scripts) == []
+    with pytest.raises(SchemaTooNew):
+        migrate.pending(len(scripts) + 1, scripts)
+
+
+def test_a_gap_in_the_numbers_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = tmp_path / "gappy" / "schema"
+    schema.mkdir(parents=True)
+    (tmp_path / "gappy" / "__init__.py").touch()
+    for name in ("0001_one.sql", "0003_three.sql"):
+        (schema / name).write_text("SELECT 1;")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="numbered"):
+        migrate.load("gappy")
+
+
+def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path) -> None:
+    """C005: the steps before it stay, and it can be tried again."""
+    path = tmp_path / "db"
+    path.touch()
+    db = connect(path, writer=True)
+    first = migrate.load("bridge.store.sqlite")[0]
+    bad = migrate.Migration(2, "0002_bad.sql", "CREATE TABLE new (x); INSERT INTO none VALUES (1);")
+    with pytest.raises(StoreError, match="0002_bad"):
+        upgrade(db, [first, bad])
+    assert db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() == [(1,)]
+    assert db.execute("SELECT 1 FROM sqlite_master WHERE name = 'new'").fetchall() == []
+    good = migrate.Migration(2, "0002_good.sql", "CREATE TABLE new (x);")
+    upgrade(db, [first, good])
+    upgrade(db, [first, good])
+    assert db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() == [(2,)]
+    assert db.execute("SELECT count(*) FROM new").fetchall() == [(0,)]
+    db.close()

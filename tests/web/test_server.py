@@ -1,0 +1,253 @@
+"""Health, status and control over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from bridge import limits
+from bridge.model import AccountState, PollReport
+from bridge.web import control_socket
+from bridge.web.server import WebServer
+from bridge.web.status import AccountStatus, Status
+
+
+class Fake:
+    """A daemon with one account."""
+
+    def __init__(self) -> None:
+        self.polled: list[str | None] = []
+        self.database_ok = True
+
+    async def status(self) -> Status:
+        account = AccountStatus(AccountState("me@gmx.de"), "up to date")
+        return Status("1.0", 1, ("imap://127.0.0.1:1143",), self.database_ok, 0, (account,))
+
+    async def poll(self, address: str | None) -> Sequence[PollReport]:
+        if address not in (None, "me@gmx.de"):
+            raise LookupError(f"there is no account {address}")
+        self.polled.append(address)
+        return [PollReport("me@gmx.de", listed=3, new=2, octets=99)]
+
+
+@pytest.fixture
+def daemon() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+async def server(daemon: Fake, tmp_path: Path) -> AsyncIterator[WebServer]:
+    started = WebServer(daemon, listen=("127.0.0.1", 0), control=tmp_path / "control.sock")
+    await started.start()
+    yield started
+    await started.stop()
+
+
+async def ask(port: int, request: str) -> tuple[int, str]:
+    """Sends raw octets, reads to the end: (status code, body)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.replace("\n", "\r\n").encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split(" ", 2)[1]), body
+
+
+async def get(server: WebServer, path: str, host: str = "localhost") -> tuple[int, str]:
+    assert server.port
+    return await ask(server.port, f"GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n\n")
+
+
+async def control(path: Path, method: str, target: str) -> tuple[int, str]:
+    client = await asyncio.to_thread(control_socket.connected, path, 5.0)
+    reader, writer = await asyncio.open_unix_connection(sock=client)
+    writer.write(
+        f"{method} {target} HTTP/1.1\r\nHost: daemon\r\nConnection: close\r\n\r\n".encode()
+    )
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split(" ", 2)[1]), body
+
+
+async def test_live_and_ready(server: WebServer, daemon: Fake) -> None:
+    assert await get(server, "/livez") == (200, "ok\n")
+    assert await get(server, "/readyz") == (200, "ready\n")
+    daemon.database_ok = False
+    assert await get(server, "/livez") == (200, "ok\n")
+    assert await get(server, "/readyz") == (503, "not ready\n")
+
+
+async def test_status(server: WebServer) -> None:
+    code, body = await get(server, "/status.json")
+    assert code == 200
+    assert json.loads(body)["accounts"][0]["state"] == "up to date"
+
+
+@pytest.mark.parametrize("path", ["/", "/poll", "/status", "/..%2f..%2fetc/passwd", "/livez%00"])
+async def test_nothing_else_is_there(server: WebServer, path: str) -> None:
+    code, _ = await get(server, path)
+    assert code == 404
+
+
+async def test_nothing_is_changed_over_tcp(server: WebServer, daemon: Fake) -> None:
+    assert server.port
+    for path in ("/poll", "/livez", "/status.json"):
+        code, _ = await ask(
+            server.port,
+            f"POST {path} HTTP/1.1\nHost: localhost\nConnection: close\nContent-Length: 0\n\n",
+        )
+        assert code in (404, 405)
+    assert daemon.polled == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8025", "LOCALHOST.", "127.0.0.1:1", "[::1]:8025", "192.168.1.20"],
+)
+async def test_own_names_are_heard(server: WebServer, host: str) -> None:
+    assert await get(server, "/livez", host) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    "host", ["attacker.example", "localhost.attacker.example", "127.0.0.1.nip.io", "", "[", ":80"]
+)
+@pytest.mark.parametrize("path", ["/livez", "/status.json", "/nothing"])
+async def test_other_names_are_refused_before_routing(
+    server: WebServer, host: str, path: str
+) -> None:
+    # W003, DNS rebinding
+    assert await get(server, path, host) == (403, "This name is not mine.\n")
+
+
+async def test_two_hosts_are_refused(server: WebServer) -> None:
+    assert server.port
+    code, _ = await ask(
+        server.port,
+        "GET /livez HTTP/1.1\nHost: localhost\nHost: attacker.example\nConnection: close\n\n",
+    )
+    assert code in (400, 403)
+
+
+async def test_off_loopback_no_status_is_told(daemon: Fake, tmp_path: Path) -> None:
+    started = WebServer(daemon, listen=("0.0.0.0", 0), control=tmp_path / "c")
+    await started.start()
+    try:
+        code, body = await get(started, "/status.json", "127.0.0.1")
+        assert code == 403
+        assert "me@gmx.de" not in body
+        assert (await get(started, "/readyz", "127.0.0.1"))[0] == 200
+    finally:
+        await started.stop()
+
+
+async def test_a_forged_forwarding_header_changes_nothing(server: WebServer) -> None:
+    assert server.port
+    code, _ = await ask(
+        server.port,
+        "GET /status.json HTTP/1.1\nHost: localhost\nX-Forwarded-For: 203.0.113.1\n"
+        "Connection: close\n\n",
+    )
+    assert code == 200  # the peer is still the one that connected
+
+
+async def test_a_header_without_end_is_cut(server: WebServer) -> None:
+    assert server.port
+    code, _ = await ask(
+        server.port, "GET /livez HTTP/1.1\nHost: localhost\nX: " + "x" * 4 * limits.WEB_HEADER
+    )
+    assert code == 400
+
+
+async def test_control_needs_no_tcp(daemon: Fake, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    started = WebServer(daemon, listen=None, control=path)
+    await started.start()
+    try:
+        assert started.port is None
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        code, body = await control(path, "GET", "/status")
+        assert (code, json.loads(body)["pid"]) == (200, 1)
+        code, body = await control(path, "POST", "/poll")
+        assert (code, json.loads(body)[0]["bytes"]) == (200, 99)
+        code, body = await control(path, "POST", "/poll?address=me%40gmx.de")
+        assert code == 200
+        assert daemon.polled == [None, "me@gmx.de"]
+        code, body = await control(path, "POST", "/poll?address=x")
+        assert (code, json.loads(body)) == (404, {"error": "there is no account x"})
+        code, _ = await control(path, "GET", "/poll")
+        assert code == 405
+    finally:
+        await started.stop()
+    assert not path.exists()
+
+
+async def test_a_socket_that_was_left_behind_is_replaced(daemon: Fake, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    control_socket.listening(path).close()
+    assert path.exists()
+    with pytest.raises(ConnectionRefusedError):
+        control_socket.connected(path, 1.0)
+    started = WebServer(daemon, listen=None, control=path)
+    await started.start()
+    assert (await control(path, "GET", "/status"))[0] == 200
+    await started.stop()
+
+
+async def test_a_path_that_is_too_long_for_the_kernel(daemon: Fake, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    path = folder / "control.sock"
+    started = WebServer(daemon, listen=None, control=path)
+    await started.start()
+    assert (await control(path, "GET", "/status"))[0] == 200
+    await started.stop()
+    assert not path.exists()
+
+
+async def test_a_port_that_is_taken(daemon: Fake, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        started = WebServer(daemon, listen=("127.0.0.1", port), control=tmp_path / "c")
+        with pytest.raises(OSError, match=rf"web\.listen 127\.0\.0\.1:{port}"):
+            await started.start()
+    assert not (tmp_path / "c").exists()
+
+
+async def test_signals_stay_the_daemons(server: WebServer) -> None:
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, heard.set)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await heard.wait()
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+    assert await get(server, "/livez") == (200, "ok\n")
+
+
+def test_on_uvloop(daemon: Fake, tmp_path: Path) -> None:
+    async def once() -> None:
+        path = tmp_path / "control.sock"
+        started = WebServer(daemon, listen=("127.0.0.1", 0), control=path)
+        await started.start()
+        assert await get(started, "/livez") == (200, "ok\n")
+        assert (await control(path, "GET", "/status"))[0] == 200
+        await started.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(once())
