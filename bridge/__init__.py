@@ -5,13 +5,14 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     5  cli  daemon                                            everything; nothing imports them
     4  imap.server  web.server  sync.schedule                 sockets, clocks, files
     3  imap.session/commands/table/view   sync.poll           async, no sockets
-    2  store.api (engines behind it)  bus  pop3.client  auth  tls    doors to disk and to others
+    2  store.api  bus  pop3.client  auth  tls  spool  logs    doors to disk and to others
     1  imap.protocol  pop3.protocol  mime  sync.plan  sync.identity  web.status   pure
     0  model  limits
 
     model.py    the words as values             limits.py   every cap on what a peer may do
-    config.py   YAML -> values, all mistakes at once        daemon.py   knows everyone
+    config/     YAML -> values, all mistakes at once        daemon.py   knows everyone
     bus.py      told after commit               tls.py      contexts, own CA, safe upgrades
+    spool.py    where incoming bytes wait       logs.py     one line an event
     mime/       message bytes -> structure      pop3/       we are the client
     imap/       we are the server               store/      SQLite behind one door
     sync/       what a poll does                auth/       who may sign in, SASL

@@ -129,7 +129,7 @@ def _fingerprint(certificate: Path) -> str:
 
 def _ensure_files(folder: Path, hostnames: list[str], now: datetime) -> None:
     ca_pem, ca_key, leaf_pem = (folder / name for name in ("ca.pem", "ca.key", "server.pem"))
-    if not ca_pem.exists():
+    if not ca_pem.exists() or _ends_soon(ca_pem.read_bytes(), now):
         # The key is written first: a certificate without its key cannot be left behind.
         key = ec.generate_private_key(ec.SECP256R1())
         _write(ca_key, _key_pem(key))
@@ -137,8 +137,8 @@ def _ensure_files(folder: Path, hostnames: list[str], now: datetime) -> None:
         leaf_pem.unlink(missing_ok=True)
     leaf, leaf_key = _read_leaf(leaf_pem)
     if leaf is not None and leaf_key is not None:
-        ends_soon = leaf.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
-        if not ends_soon and _names(leaf).issuperset(_alternative_name(n) for n in hostnames):
+        lasts = leaf.not_valid_after_utc - now >= timedelta(days=RENEW_DAYS)
+        if lasts and _names(leaf).issuperset(_alternative_name(n) for n in hostnames):
             return
     try:
         ca = x509.load_pem_x509_certificate(ca_pem.read_bytes())
@@ -155,6 +155,15 @@ def _ensure_files(folder: Path, hostnames: list[str], now: datetime) -> None:
     made = _make_leaf(kept_key, ca, signer, [*hostnames, *_own_names()], now)
     pem = [made.public_bytes(serialization.Encoding.PEM), ca_pem.read_bytes(), _key_pem(kept_key)]
     _write(leaf_pem, b"".join(pem))
+
+
+def _ends_soon(pem: bytes, now: datetime) -> bool:
+    """Whether the CA is too old to sign another leaf."""
+    try:
+        ca = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CertificateError(f"ca.pem is no certificate any more: {error}") from error
+    return ca.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
 
 
 def _read_leaf(path: Path) -> tuple[x509.Certificate | None, ec.EllipticCurvePrivateKey | None]:
@@ -240,7 +249,11 @@ def _alternative_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name.encode("idna").decode("ascii") if not name.isascii() else name)
+        pass
+    try:
+        return x509.DNSName(name if name.isascii() else name.encode("idna").decode("ascii"))
+    except ValueError as error:
+        raise CertificateError(f"{name}: not a host name for a certificate: {error}") from error
 
 
 def _names(leaf: x509.Certificate) -> set[x509.GeneralName]:

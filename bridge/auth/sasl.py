@@ -24,8 +24,3 @@ def plain(username: str, password: str, authorize_as: str = "") -> bytes:
 def encode(message: bytes) -> bytes:
     """A response as it goes on a line of POP3, IMAP or SMTP: base64 without line breaks."""
     return base64.b64encode(message)
-
-
-def initial_response(message: bytes) -> bytes:
-    """The same as an argument of the command, where "=" stands for empty (RFC 5034 4)."""
-    return encode(message) or b"="

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ def _explained(error: Exception) -> int:
         for mistake in error.mistakes:
             complain(str(mistake))
         return Exit.CONFIG
-    complain(f"popbridge: {error or type(error).__name__}")
+    complain(f"popbridge: {_said(error)}")
     match error:
         case SecretError() | CertificateError() | SchemaTooNew():
             return Exit.CONFIG
@@ -92,6 +93,16 @@ def _explained(error: Exception) -> int:
         case _:
             complain(f"popbridge: this is a mistake of ours ({_where(error)}); please report it")
             return Exit.UNAVAILABLE
+
+
+def _said(error: Exception) -> str:
+    """The error without its number, and what to do about a port that is taken."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if error.errno == errno.EADDRINUSE:
+        return f"{text}; end what listens there, or choose another port"
+    return text
 
 
 def _where(error: Exception) -> str:

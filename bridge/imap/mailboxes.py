@@ -86,6 +86,7 @@ class OpenMailbox:
         async with self._lock:
             if self.modseq >= self.latest and not self._renamed:
                 return
+            renamed, self._renamed = self._renamed, False
             since, newest, box = self.modseq, self.keywords.newest, self.row.id
 
             def work(
@@ -104,9 +105,12 @@ class OpenMailbox:
                     tx.keyword_sets(newest),
                 )
 
-            # Only after a success: of a deleted mailbox every session must hear.
-            row, states, gone, sets = await self._store.read(work)
-            self._renamed = False
+            try:
+                row, states, gone, sets = await self._store.read(work)
+            except BaseException:
+                # Of a deleted mailbox every session must hear, not only the one that asked first.
+                self._renamed = self._renamed or renamed
+                raise
             self.keywords.add(sets)
             self._apply(row, states, gone)
             if len(self.uids) != row.messages:

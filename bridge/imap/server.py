@@ -27,6 +27,7 @@ from bridge.imap.table import TABLE
 log = structlog.get_logger("imap")
 
 DRAIN_SECONDS = 5.0  # that sessions have to finish their command when the server stops
+LINGER_SECONDS = 10.0  # that a peer has to take our last words
 
 
 class ImapServer:
@@ -38,6 +39,7 @@ class ImapServer:
         self._listeners: list[asyncio.Server] = []
         self._links: dict[Link, asyncio.Task[None]] = {}
         self._peers: Counter[str] = Counter()
+        self._stopping = False
 
     async def listen(self, host: str, port: int, *, tls: bool) -> list[tuple[str, int]]:
         """Listens, with TLS from the start or with STARTTLS offered. Returns the addresses
@@ -55,6 +57,7 @@ class ImapServer:
 
     async def stop(self) -> None:
         """Accepts no more, says BYE to everybody once their command is done."""
+        self._stopping = True
         for listener in self._listeners:
             listener.close()
         tasks = list(self._links.values())
@@ -76,6 +79,8 @@ class ImapServer:
 
     def admit(self, link: Link) -> str:
         """Why this connection is refused, or "" when it may come in."""
+        if self._stopping:
+            return "The server is going down, please connect again"
         if len(self._links) >= limits.IMAP_CONNECTIONS:
             return "Too many connections, please try again later"
         if self._peers[link.peer] >= limits.IMAP_CONNECTIONS_PER_ADDRESS:
@@ -107,6 +112,7 @@ class Link(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
+        self._linger: asyncio.TimerHandle | None = None
 
     # --- from the loop ------------------------------------------------------------------
 
@@ -136,6 +142,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._linger is not None:
+            self._linger.cancel()
         self._writable.set()
         self.session.lost()
 
@@ -152,7 +160,15 @@ class Link(asyncio.Protocol):
             self._transport.write(octets)
 
     async def drain(self) -> None:
-        await self._writable.wait()
+        while self._transport is not None and not self._writable.is_set():
+            before = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(limits.IMAP_WRITE_SECONDS):
+                    await self._writable.wait()
+            except TimeoutError:
+                if self._transport.get_write_buffer_size() >= before:
+                    self._transport.abort()
+                    raise Disconnected from None
         if self._transport is None:
             raise Disconnected
 
@@ -192,6 +208,9 @@ class Link(asyncio.Protocol):
             self._server.leave(self)
             if self._transport is not None:
                 self._transport.close()
+                # What is still unsent has this long; a peer that reads nothing keeps no memory.
+                loop = asyncio.get_running_loop()
+                self._linger = loop.call_later(LINGER_SECONDS, self._transport.abort)
 
 
 def is_loopback(peer: str) -> bool:

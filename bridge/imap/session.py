@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,13 +38,18 @@ from bridge.model import Login, Sink
 from bridge.store.api import (
     MailboxExists,
     NoSuchMailbox,
+    ReadTx,
     Store,
     StoreError,
     StoreFull,
     TooMany,
+    WriteTx,
 )
 
 log = structlog.get_logger("imap")
+
+PIECE = 64 * 1024  # octets of a long answer that are handed over at once
+TURN_SECONDS = 0.005  # that a session with pipelined commands runs before others have their turn
 
 
 class State(enum.Flag):
@@ -72,7 +77,8 @@ class Wire(Protocol):
 
     def write(self, octets: bytes) -> None: ...
     async def drain(self) -> None:
-        """Waits until the peer has taken most of what was written. Raises Disconnected."""
+        """Waits until the peer has taken most of what was written. Raises Disconnected when it
+        is gone, or takes nothing for `limits.IMAP_WRITE_SECONDS`."""
         ...
 
     async def start_tls(self) -> None:
@@ -180,14 +186,24 @@ class Session:
         try:
             self.send(b"* OK [CAPABILITY " + self.capabilities() + b"] popbridge is ready\r\n")
             await self.flush()
-            login_until = asyncio.get_running_loop().time() + limits.IMAP_LOGIN_SECONDS
+            time = asyncio.get_running_loop().time
+            login_until = time() + limits.IMAP_LOGIN_SECONDS
+            turn_until = time() + TURN_SECONDS
             while not self.over:
+                if self.stopping:
+                    raise Bye(self.stopping)
+                if time() > turn_until:
+                    # Commands that wait for nothing would keep the loop to themselves.
+                    await asyncio.sleep(0)
+                    turn_until = time() + TURN_SECONDS
                 self.activity.clear()
                 event = self._next_event()
                 if event is not None:
                     await self._handle(event)
+                elif self._out:
+                    await self.flush()
                 elif self.login is None:
-                    left = login_until - asyncio.get_running_loop().time()
+                    left = login_until - time()
                     if left <= 0 or not await self.wait(left):
                         raise Bye("Too slow to sign in")
                 elif not await self.wait(limits.IMAP_AUTOLOGOUT_SECONDS):
@@ -204,9 +220,9 @@ class Session:
             await self._say_bye("Internal error, please connect again")
         finally:
             self.leave_mailbox()
-            self._close_sinks()
             if self.login is not None:
                 self.services.logins[self.login.name] -= 1
+            self._close_sinks()
 
     async def wait(self, seconds: float) -> bool:
         """Sleeps until something happens; False after `seconds`. Raises Disconnected, Bye."""
@@ -299,6 +315,8 @@ class Session:
             return
         if reply.status == b"BAD":
             self._count_bad()
+        elif self.login is not None:
+            self._bad = 0  # nonsense in a row counts, not that of a session of many days
         if self.view is not None:
             await self.sync(may_expunge=row is not None and row.may_expunge, with_uid=uid)
         self.send(tagged(event.tag, reply.status, reply.text, reply.code))
@@ -348,7 +366,7 @@ class Session:
         for row in self.table.values():
             if row.capability is None or row.capability in words:
                 continue
-            if row.capability == "STARTTLS" and (self.wire.secure or not self.services.starttls):
+            if row.name == "STARTTLS" and not self._may_start_tls:
                 continue
             if row.name == "AUTHENTICATE":
                 if self.login is None and self.wire.private:
@@ -357,20 +375,31 @@ class Session:
             words += row.capability.split()
         return " ".join(words).encode()
 
+    @property
+    def _may_start_tls(self) -> bool:
+        return self.login is None and not self.wire.secure and self.services.starttls
+
     def send(self, *responses: bytes) -> None:
         """Queues whole responses; they leave in one piece at the next `flush`."""
         self._out += responses
+
+    async def send_many(self, responses: Iterable[bytes]) -> None:
+        """Queues any number of responses, and waits for a slow reader every now and then.
+        Raises Disconnected."""
+        queued = 0
+        for response in responses:
+            self._out.append(response)
+            queued += len(response)
+            if queued > PIECE:
+                await self.flush()
+                queued = 0
 
     async def flush(self) -> None:
         """Hands over what is queued, and waits for a slow reader. Raises Disconnected."""
         if self._out:
             self.wire.write(b"".join(self._out))
             self._out.clear()
-        try:
-            async with asyncio.timeout(limits.IMAP_WRITE_SECONDS):
-                await self.wire.drain()
-        except TimeoutError:
-            raise Disconnected from None
+        await self.wire.drain()
 
     async def sync(self, *, may_expunge: bool, with_uid: bool = False) -> None:
         """Queues what the client must still be told of its mailbox. Raises NoSuchMailbox."""
@@ -378,19 +407,30 @@ class Session:
         if view is None:
             return
         await view.mailbox.refresh()
-        if view.newest_untold:
-            await self.claim_recent(view)
-        self.send(*view.updates(may_expunge=may_expunge, with_uid=with_uid))
+        await self.claim_recent(view)
+        # All at once: the mailbox may move on whenever we wait.
+        responses = list(view.updates(may_expunge=may_expunge, with_uid=with_uid))
+        await self.send_many(responses)
 
     async def claim_recent(self, view: View) -> None:
         """\\Recent goes to the first read-write session that is told (RFC 3501 2.3.2)."""
-        box = view.mailbox.id
-        if view.read_only:
-            view.claim(
-                (await self.services.store.read(lambda tx: tx.mailbox_by_id(box))).first_recent
-            )
-        else:
-            view.claim(await self.services.store.write(lambda tx: tx.claim_recent(box)))
+        box, store = view.mailbox.id, self.services.store
+
+        def look(tx: ReadTx) -> tuple[int, int]:
+            row = tx.mailbox_by_id(box)
+            return row.first_recent, row.uidnext
+
+        def take(tx: WriteTx) -> tuple[int, int]:
+            return tx.claim_recent(box), tx.mailbox_by_id(box).uidnext
+
+        # Again when mail came in meanwhile: it is about to be told too.
+        while view.unclaimed:
+            try:
+                first, uidnext = await (store.read(look) if view.read_only else store.write(take))
+            except StoreFull:
+                # Reading goes on without room on the disk; the flag stays for a later session.
+                first, uidnext = await store.read(look)
+            view.claim(first, uidnext - 1)
 
     def leave_mailbox(self) -> None:
         if self.view is not None:

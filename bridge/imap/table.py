@@ -2,7 +2,8 @@
 
 Adding a command is a row here, a value and grammar in `protocol/`, a behaviour in `commands/`,
 a transcript in the tests. CAPABILITY is computed from the table. `may_expunge` is False where
-RFC 3501 7.4.1 forbids EXPUNGE: FETCH, STORE and SEARCH by sequence number.
+RFC 3501 7.4.1 forbids EXPUNGE: FETCH, STORE and SEARCH by sequence number; and for SELECT, whose
+EXISTS should still be true when it ends.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ ROWS = (
     ),
     row("LOGIN", login_grammar.parse, login.run, NEW, "3501 6.2.3"),
     row("NAMESPACE", bare.parse, namespace.run, SIGNED_IN, "2342", capability="NAMESPACE"),
-    row("SELECT", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.1"),
-    row("EXAMINE", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.2"),
+    row("SELECT", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.1", may_expunge=False),
+    row("EXAMINE", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.2", may_expunge=False),
     row("CREATE", create_grammar.parse, create.run, SIGNED_IN, "3501 6.3.3"),
     row("DELETE", delete_grammar.parse, delete.run, SIGNED_IN, "3501 6.3.4"),
     row("RENAME", rename_grammar.parse, rename.run, SIGNED_IN, "3501 6.3.5"),

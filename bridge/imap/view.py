@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from bridge.imap.mailboxes import OpenMailbox, place, without
 from bridge.imap.protocol.numbers import NumberSet
@@ -32,7 +33,8 @@ class View:
         self._told = mailbox.modseq
         self._gone: set[int] = set()  # expunged, not yet told
         self._own: dict[int, int] = {}  # UID -> MODSEQ of our own silent STORE
-        self._recent: list[tuple[int, int]] = []  # closed UID ranges
+        self._recent: list[tuple[int, int]] = []  # closed UID ranges, rising, not touching
+        self._claimed = mailbox.row.first_recent - 1  # up to here \\Recent is given away
         self._keywords_told = len(mailbox.seen_keywords)
 
     # --- numbers ------------------------------------------------------------------------
@@ -67,13 +69,22 @@ class View:
     # --- flags --------------------------------------------------------------------------
 
     def is_recent(self, uid: int) -> bool:
-        return any(low <= uid <= high for low, high in self._recent)
+        at = bisect_right(self._recent, uid, key=itemgetter(0)) - 1
+        return at >= 0 and uid <= self._recent[at][1]
 
-    def claim(self, first: int) -> None:
-        """UIDs from `first` to the mailbox's newest are \\Recent in this session."""
-        last = self.mailbox.uids[-1] if self.mailbox.uids else 0
+    @property
+    def unclaimed(self) -> bool:
+        """Whether there are messages of which nobody asked yet who sees them as \\Recent."""
+        return bool(self.mailbox.uids) and self.mailbox.uids[-1] > self._claimed
+
+    def claim(self, first: int, last: int) -> None:
+        """UIDs from `first` to `last` are \\Recent in this session, whether the mailbox that
+        we know holds them already or not."""
+        if self._recent and first <= self._recent[-1][1] + 1:
+            first = self._recent.pop()[0]
         if first <= last:
             self._recent.append((first, last))
+        self._claimed = max(self._claimed, last)
 
     def recent_count(self) -> int:
         return sum(
@@ -107,8 +118,11 @@ class View:
 
     def first_unseen(self) -> int | None:
         """Sequence number of the first message without \\Seen."""
-        for number, flags in enumerate(self.mailbox.flags, 1):
-            if not flags & Flag.SEEN:
+        if self.uids is self.mailbox.uids:
+            return next((n for n, f in enumerate(self.mailbox.flags, 1) if not f & Flag.SEEN), None)
+        for number, uid in enumerate(self.uids, 1):
+            state = self.state(uid)
+            if state is not None and not state.flags & Flag.SEEN:
                 return number
         return None
 
@@ -132,11 +146,6 @@ class View:
     def behind(self) -> bool:
         """Whether the mailbox has moved on since the client was last told."""
         return self._told < self.mailbox.modseq or bool(self._gone)
-
-    @property
-    def newest_untold(self) -> bool:
-        """Whether there are messages that the client has not been told of."""
-        return bool(self.mailbox.uids) and self.mailbox.uids[-1] > self._top
 
     def updates(self, *, may_expunge: bool, with_uid: bool) -> Iterator[bytes]:
         """Everything outstanding, as untagged responses: EXPUNGE, EXISTS, RECENT, FLAGS, FETCH.
@@ -165,7 +174,7 @@ class View:
 
     def _arrivals(self) -> Iterator[bytes]:
         box = self.mailbox
-        if self.newest_untold:
+        if box.uids and box.uids[-1] > self._top:
             new = box.uids[bisect_right(box.uids, self._top) :]
             self._top = new[-1]
             self.uids = self.uids + new
@@ -173,12 +182,17 @@ class View:
         if not self._gone:
             self.uids = box.uids  # equal by now; sharing saves the copy
 
-    def _flag_changes(self, old_top: int, with_uid: bool) -> Iterator[bytes]:
-        box = self.mailbox
-        if len(box.seen_keywords) > self._keywords_told:
-            self._keywords_told = len(box.seen_keywords)
+    def new_keywords(self) -> Iterator[bytes]:
+        """FLAGS and PERMANENTFLAGS, if there are keywords now that the client was not told of:
+        it is told before it meets one in a FETCH (RFC 3501 7.2.6)."""
+        if len(self.mailbox.seen_keywords) > self._keywords_told:
+            self._keywords_told = len(self.mailbox.seen_keywords)
             yield b"* FLAGS " + self.applicable() + b"\r\n"
             yield b"* OK [PERMANENTFLAGS " + self.permanent() + b"] More keywords\r\n"
+
+    def _flag_changes(self, old_top: int, with_uid: bool) -> Iterator[bytes]:
+        box = self.mailbox
+        yield from self.new_keywords()
         for uid in box.changed_since(self._told):
             if uid > old_top:
                 break

@@ -14,12 +14,8 @@ from dataclasses import dataclass
 _YEARS = range(1900, 2101)
 _LONGEST = 1000  # octets of a value that are looked at
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        b"jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1
-    )
-}
+_NAMES = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = {name: number for number, name in enumerate(_NAMES, start=1)}
 # RFC 5322 4.3: hours east of Greenwich; every other name counts as -0000
 _ZONES = {
     b"EDT": -4, b"EST": -5, b"CDT": -5, b"CST": -6, b"MDT": -6, b"MST": -7, b"PDT": -7,
@@ -27,15 +23,16 @@ _ZONES = {
 }  # fmt: skip
 
 _TIME = rb"(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?+(?:[.,]\d{1,9}+)?+(?!:)"
+_MONTH = rb"(?i:(" + b"|".join(_NAMES) + rb")[a-z]{0,6}+)"
 _ZONE = rb"[ \t]{0,20}(?:(?:GMT|UTC)?([+-]\d{1,2}:?\d{2})|([A-Za-z]{1,5})\b)?"
 # "Mon, 1 Jan 2001 10:00:00 +0100", the form of RFC 5322 3.3 and its obsolete spellings
 _MAIL = re.compile(
-    rb"\b(\d{1,2})(?:[ \t]{1,20}|-)([A-Za-z]{3})[a-z]{0,6}+[.,]?+(?:[ \t]{1,20}|-)"
+    rb"\b(\d{1,2})(?:[ \t]{1,20}|-)" + _MONTH + rb"[.,]?+(?:[ \t]{1,20}|-)"
     rb"(\d{2,5}+)(?:[ \t,]{1,20}+" + _TIME + _ZONE + rb"|(?![ \t,]{1,20}+\d{1,2}[:.]))"
 )
 # "Mon Jan  1 10:00:00 2001 +0100", asctime
 _ASCTIME = re.compile(
-    rb"\b([A-Za-z]{3})[a-z]{0,6}+[ \t]{1,20}(\d{1,2}),?[ \t]{1,20}" + _TIME + rb"[ \t]{1,20}"
+    rb"\b" + _MONTH + rb"[ \t]{1,20}(\d{1,2}),?[ \t]{1,20}" + _TIME + rb"[ \t]{1,20}"
     rb"(?:[A-Za-z]{2,5}[ \t]{1,20})?(\d{4})\b" + _ZONE
 )
 _ISO = re.compile(rb"\b(\d{4})-(\d{2})-(\d{2})[ T]" + _TIME + _ZONE)
@@ -66,7 +63,7 @@ def parse_date(value: bytes) -> Date | None:
     try:
         number = _MONTHS[month.lower()] if month.isalpha() else int(month)
         ordinal = datetime.date(_year(year), number, int(day)).toordinal()
-    except (KeyError, ValueError):
+    except ValueError:
         return None
     hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
     # RFC 5322 3.3: 23:59:60 is a leap second

@@ -13,19 +13,18 @@ from bridge.limits import MIME_COMMENT_DEPTH, MIME_PARAMETERS
 
 Pairs = list[tuple[bytes, bytes]]
 
-# RFC 2045 5.1, token; octets over 127 are let through, as mail programs write them raw
-_CHARACTER = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\x80-\xff]"
-_TOKEN = _CHARACTER + rb"*+"
+# RFC 2045 5.1, token; in parameters octets over 127 are let through, as mail programs write them
+_ASCII = rb"!#$%&'*+\-.0-9A-Z^_`a-z{|}~"
+_NAME = rb"([" + _ASCII + rb"]++)"
+_TOKEN = rb"[" + _ASCII + rb"\x80-\xff]*+"
 _WS = rb"[ \t\r\n]*+"
-_TYPE = re.compile(
-    _WS + rb"(" + _CHARACTER + rb"++)" + _WS + rb"/" + _WS + rb"(" + _CHARACTER + rb"++)" + _WS
-)
+_TYPE = re.compile(_WS + _NAME + _WS + rb"/" + _WS + _NAME + _WS)
 _VALUE = re.compile(_WS + rb"(" + _TOKEN + rb")" + _WS)
 _PARAMETER = re.compile(
     rb";" + _WS + rb"(" + _TOKEN + rb")" + _WS + rb"=" + _WS + rb"(?:"
     rb'"((?:[^"\\]++|\\.)*+)"'
     rb"|(=[^; \t\r\n]*+)"  # name==?utf-8?b?...?= of mail programs that encode bare
-    rb"|(" + _TOKEN + rb"))" + _WS,
+    rb'|(?!")(' + _TOKEN + rb"))" + _WS,
     re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)

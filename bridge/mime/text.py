@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from bridge.limits import MIME_ENCODED_WORDS, MIME_HEADER_BLOCK
 from bridge.mime.charsets import decode
-from bridge.mime.headers import fields, unfold
+from bridge.mime.headers import fields, raw_fields, unfold
 from bridge.mime.markup import words
 from bridge.mime.section import Part, walk
 from bridge.mime.tree import Kind
@@ -64,10 +64,10 @@ def header_values(header: bytes, name: bytes) -> list[str]:
 
 def header_text(header: bytes) -> str:
     """A whole header block decoded, one field a line, for SEARCH TEXT."""
+    split = (raw.partition(b":") for _, raw in raw_fields(header[:MIME_HEADER_BLOCK]))
     return "\r\n".join(
-        f"{decode(name, '')}: {decode_header(value)}"
-        for name, values in fields(header[:MIME_HEADER_BLOCK]).items()
-        for value in values
+        f"{decode_header(name)}: {decode_header(value)}" if colon else decode_header(name)
+        for name, colon, value in split
     )
 
 

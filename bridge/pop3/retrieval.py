@@ -4,7 +4,7 @@ Rules:
 - The window is budgeted in octets (by LIST) and commands, and refilled at half.
 - A refusal or a mixed-up size inside a window is asked again alone. When it is right alone, the
   window was the fault, and the session goes on in lock-step.
-- A message that is shorter than LIST said is handed out only after the next reply has proved
+- A message whose size is not the one of LIST is handed out only after the next reply has proved
   that the session is in step: a server that does not stuff a lone dot cuts its message there.
 - Whoever is handed a sink closes it; all other sinks are closed here.
 """
@@ -60,9 +60,10 @@ class Retrieval:
         self._window: deque[ListedItem] = deque()  # asked, in the order of the replies to come
         self._octets = 0  # of the window, by LIST
         self._again: deque[ListedItem] = deque()  # to be asked alone, once
+        self._refused: set[int] = set()  # numbers of those that a window refused
         self._alone = False  # what is in the window was asked before
         self._sizes_lie = False  # LIST is wrong by itself, so a wrong size proves no mix-up
-        self._held: Retrieved | None = None  # shorter than LIST said
+        self._held: Retrieved | None = None  # not of the size that LIST said
         self._last_error: Pop3Error | None = None  # to be raised when all is handed out
 
     async def run(self) -> AsyncGenerator[Retrieved, None]:
@@ -145,25 +146,25 @@ class Retrieval:
             if status.code in _COME_BACK_LATER:
                 self._stop(self._wire.refusal("temporary", "stopped sending", status.text))
             elif in_window:
+                self._refused.add(item.number)
                 self._again.append(item)
                 return None
             return Retrieved(item, None, 0, escape(status.text) or "refused without a reason")
         message = await self._read(item)
-        if message.sink is None or item.size is None:
+        if message.sink is None:
             return message
-        if message.size != item.size:
-            if in_window and not self._sizes_lie and self._is_size_of_another(message.size):
-                message.sink.close()
-                self._again.append(item)
-                return None
-            self._sizes_lie = self._sizes_lie or not self._alone
-        elif self._alone:
+        if self._alone and (message.size == item.size or item.number in self._refused):
             self.pipelining = False
             self.notices.append("a message was right only when asked alone: no more pipelining")
-        if message.size < item.size:
-            self._held = message
+        if message.size == item.size:
+            return message
+        if in_window and not self._sizes_lie and self._is_size_of_another(message.size):
+            message.sink.close()
+            self._again.append(item)
             return None
-        return message
+        self._sizes_lie = self._sizes_lie or not self._alone
+        self._held = message
+        return None
 
     async def _read(self, item: ListedItem) -> Retrieved:
         """The body of a +OK. An endless one is cut, and the connection with it."""
@@ -199,7 +200,8 @@ class Retrieval:
     def _cut_short(held: Retrieved) -> Retrieved:
         assert held.sink is not None
         held.sink.close()
-        why = f"it ended at {held.size} of {held.item.size} octets, and more followed"
+        listed = "an unknown number of" if held.item.size is None else held.item.size
+        why = f"it ended at {held.size} of {listed} octets, and more followed"
         return Retrieved(held.item, None, held.size, why)
 
 

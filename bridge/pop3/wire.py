@@ -93,6 +93,8 @@ class Wire:
                 advice="Check port and security in the config; with STLS, somebody may be "
                 "interfering: use security: tls on port 995 if the provider has it.",
             )
+        if link.ended:  # asyncio would wait for the handshake until its timeout
+            raise self.error("tls", "closed the connection before the TLS handshake")
         try:
             async with asyncio.timeout(limits.POP3_HANDSHAKE_SECONDS):
                 protected = await self._loop.start_tls(
@@ -233,7 +235,9 @@ class Wire:
         self.abort()
         error = self.refusal(kind, what, text)
         error.fatal = True
-        error.in_window = self._parser.outstanding > 1
+        # Inside a body, a line that breaks is no fault of the window.
+        at_fault = kind == "protocol" or not self._parser.in_body
+        error.in_window = at_fault and self._parser.outstanding > 1
         error.advice = advice or error.advice
         return error
 
@@ -268,7 +272,7 @@ class _Link(asyncio.Protocol):
         self.waiting: deque[bytes] = deque()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._octets = 0
-        self._ended = False
+        self.ended = False
         self._error: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
 
@@ -285,11 +289,11 @@ class _Link(asyncio.Protocol):
         self._awake()
 
     def eof_received(self) -> None:
-        self._ended = True
+        self.ended = True
         self._awake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._ended = True
+        self.ended = True
         self._error = error
         if not self.lost.done():
             self.lost.set_result(None)
@@ -301,7 +305,7 @@ class _Link(asyncio.Protocol):
 
     async def read(self, seconds: float) -> bytes:
         """What came next; b"" at the end. Raises TimeoutError, or the connection's error."""
-        if not self.waiting and not self._ended:
+        if not self.waiting and not self.ended:
             self._wake = asyncio.get_running_loop().create_future()
             async with asyncio.timeout(seconds):
                 await self._wake
@@ -311,7 +315,7 @@ class _Link(asyncio.Protocol):
             return b""
         data = self.waiting.popleft()
         self._octets -= len(data)
-        if self._octets <= _UNREAD_OCTETS < self._octets + len(data) and not self._ended:
+        if self._octets <= _UNREAD_OCTETS < self._octets + len(data) and not self.ended:
             assert self.transport is not None
             self.transport.resume_reading()
         return data

@@ -10,7 +10,8 @@ had. An item speaks for its delivery while the present listing shows it. Rules:
   answers RETR 3 with the body of message 4 looks the same as two identical messages. So the line
   is settled only when a second session brings the same bytes; until then both are in doubt.
 - The fingerprint of a delivery that no line speaks for, and a transport history that differs by
-  one hop at most: the provider rewrote the headers. The copy that was stored first is kept.
+  one hop at most: the provider rewrote the headers. The copy that was stored first is kept. The
+  UIDL does not decide here either: a list copy may come under that of the direct copy.
 - The fingerprint of a delivery that a line speaks for: two messages (a list copy and a direct
   copy of one mail are two).
 - Else it is new. An old UIDL keeps pointing to its delivery, so that a provider may flip its
@@ -120,13 +121,15 @@ class Deliveries:
             if speakers and not hashed and not confirmed:
                 return Doubtful(speakers)
             return Ours(digest, None)
-        candidates = []
+        own_first: list[Ours] = []
+        others: list[Ours] = []
         for stored in self._with_fingerprint(fingerprint):
             silent = self._silent(self._own(item.uidl, stored), stored)
-            if silent is not None and item.uidl is not None:
-                return Ours(stored, silent)
-            if not self._speakers_of(stored):
-                candidates.append(Ours(stored, silent))
+            if silent is not None:
+                own_first.append(Ours(stored, silent))
+            elif not self._speakers_of(stored):
+                others.append(Ours(stored, None))
+        candidates = own_first + others
         return Rewritten(candidates) if candidates else New()
 
     def settle(self, item: ListedItem, item_id: int, digest: bytes, fingerprint: bytes) -> None:

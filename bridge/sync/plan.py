@@ -23,6 +23,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bridge import limits
 from bridge.model import KnownItem, ListedItem
@@ -33,6 +34,9 @@ KEEP_LISTINGS = 30
 ALARM_ITEMS = 20  # a smaller maildrop changes for good reasons
 VERIFY_ITEMS = 32  # that came back, fetched again in one poll
 VERIFY_OCTETS = limits.BATCH_OCTETS
+
+
+_Item = TypeVar("_Item", ListedItem, KnownItem)
 
 
 class Alarm(enum.StrEnum):
@@ -68,27 +72,31 @@ def plan(
 ) -> Plan:
     """Plans a poll. `doubted` are items that an earlier poll could not be sure of: the lines of
     their UIDLs are fetched again. `now` is in seconds since the epoch."""
-    lines = _by_uidl(listing, {item.uidl for item in known if item.id in doubted})
-    items: dict[bytes, list[KnownItem]] = defaultdict(list)
-    for item in known:
-        # A known item that no line mentions needs no pairing.
-        if item.uidl is not None and item.uidl in lines:
-            items[item.uidl].append(item)
+    line_of, lines_of = _by_uidl(listing)
+    item_of, items_of = _by_uidl(known)
+    in_doubt = {item.uidl for item in known if item.id in doubted} if doubted else frozenset()
     paired: dict[int, KnownItem] = {}  # by message number
-    for uidl, alike in items.items():
-        paired.update(_pair(lines[uidl], alike))
+    for uidl, line in line_of.items():
+        item = item_of.get(uidl)
+        if item is None or uidl in in_doubt:
+            continue
+        if uidl in lines_of or uidl in items_of:
+            paired.update(_pair(lines_of.get(uidl, [line]), items_of.get(uidl, [item])))
+        elif line.size == item.size or line.size is None or item.size is None:
+            paired[line.number] = item
 
     alarm = _alarm(len(listing), len(paired), known)
     verify = set(_verify(listing, paired))
     speaking = {item.id for number, item in paired.items() if number not in verify}
-    listed = {
-        item.id for number, item in paired.items() if number not in verify and not item.missed_polls
-    }
+    waiting = {item.id for item in paired.values() if item.missed_polls}
+    listed = speaking - waiting if waiting else speaking
     fetch = [line for line in listing if line.number not in paired or line.number in verify]
     forget: list[int] = []
     if listing and not alarm:
-        mentioned = {item.id for item in paired.values()} | set(doubted)
-        forget = [item.id for item in known if item.id not in mentioned and _due(item, now)]
+        due = [item.id for item in known if _due(item, now)]
+        if due:
+            mentioned = {item.id for item in paired.values()}.union(doubted)
+            forget = [item for item in due if item not in mentioned]
     return Plan(
         fetch=fetch,
         speaking=speaking,
@@ -99,18 +107,21 @@ def plan(
     )
 
 
-def _by_uidl(
-    listing: Iterable[ListedItem], without: Collection[bytes | None]
-) -> dict[bytes, list[ListedItem]]:
-    lines: dict[bytes, list[ListedItem]] = defaultdict(list)
-    for line in listing:
-        if line.uidl is not None and line.uidl not in without:
-            lines[line.uidl].append(line)
-    return lines
+def _by_uidl(values: Iterable[_Item]) -> tuple[dict[bytes, _Item], dict[bytes, list[_Item]]]:
+    """The first of each UIDL, and all of those that share one: a list for each of 100,000 UIDLs
+    would cost more than the rest of the plan."""
+    first: dict[bytes, _Item] = {}
+    shared: dict[bytes, list[_Item]] = {}
+    for value in values:
+        if value.uidl is not None:
+            other = first.setdefault(value.uidl, value)
+            if other is not value:
+                shared.setdefault(value.uidl, [other]).append(value)
+    return first, shared
 
 
 def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownItem]:
-    """Pairs the lines of one UIDL with its items by size, the newest item first.
+    """Pairs the lines of one UIDL with its items by size, the item of best standing first.
 
     Where lines outnumber the items of a size nobody can say which of them is the new one, so
     none of them is paired. An unknown size agrees with any.
@@ -121,10 +132,10 @@ def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownIte
         agreeing = [i for i in items if line.size == i.size or None in (line.size, i.size)]
         if agreeing:
             exact = [item for item in agreeing if item.size == line.size]
-            paired[line.number] = max(exact or agreeing, key=lambda item: item.id)
+            paired[line.number] = max(exact or agreeing, key=_standing)
         return paired
     by_size: dict[int | None, list[KnownItem]] = defaultdict(list)
-    for item in sorted(items, key=lambda item: item.id):
+    for item in sorted(items, key=_standing):
         by_size[item.size].append(item)
     same: dict[int | None, list[ListedItem]] = defaultdict(list)
     for line in lines:
@@ -139,6 +150,11 @@ def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownIte
     if len(vague) <= len(left):
         paired.update((line.number, left.pop()) for line in vague)
     return paired
+
+
+def _standing(item: KnownItem) -> tuple[int, int]:
+    """What was listed last speaks for a line before what was missed, then the newest."""
+    return -item.missed_polls, item.id
 
 
 def _verify(listing: Sequence[ListedItem], paired: dict[int, KnownItem]) -> Iterable[int]:

@@ -48,6 +48,7 @@ from bridge.sync.plan import DAY, Plan, plan
 
 _SCAN_ON_LOOP = 64 * 1024  # octets; scanning more takes longer than the event loop may stand still
 _HEADER_READ = 64 * 1024  # octets of a stored message that are read for its Received fields
+_TURN_SECONDS = 0.004  # of the event loop, before others get theirs
 _BROKEN_WINDOWS = 2  # sessions, and commands are no longer sent ahead
 _REFUSALS = 3  # messages in a row that the store refuses before the poll ends
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -261,8 +262,13 @@ class Poller:
         committer = asyncio.create_task(commit())
         committer.add_done_callback(lambda _: queue.stop())
         whole = False
+        loop = asyncio.get_running_loop()
+        turn = loop.time()
         try:
             async for got in session.retrieve(items):
+                if loop.time() - turn > _TURN_SECONDS:  # many may come in one read
+                    await asyncio.sleep(0)
+                    turn = loop.time()
                 fetched = await self._take(got, account, tally)
                 if fetched is not None and not await queue.put(fetched):
                     break  # the committer failed; its result says how

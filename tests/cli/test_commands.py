@@ -148,15 +148,20 @@ def test_check_of_no_file(config: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "said"),
     [
-        (StoreBusy("another daemon has data open"), 75),
-        (SchemaTooNew("made by a newer version"), 78),
-        (StoreError("disk"), 69),
-        (SecretError("secret is empty"), 78),
-        (CertificateError("cert.pem has no certificate"), 78),
-        (PermissionError(13, "Permission denied", "data"), 77),
-        (OSError(98, "Address already in use (web.listen 127.0.0.1:8025)"), 69),
+        (StoreBusy("another daemon has it open"), 75, "another daemon has it open"),
+        (SchemaTooNew("made by a newer version"), 78, "made by a newer version"),
+        (StoreError("disk"), 69, "disk"),
+        (SecretError("secret is empty"), 78, "secret is empty"),
+        (CertificateError("cert.pem has no certificate"), 78, "cert.pem has no certificate"),
+        (PermissionError(13, "Permission denied", "data"), 77, "data: Permission denied"),
+        (
+            OSError(98, "Address already in use (web.listen 127.0.0.1:8025)"),
+            69,
+            "Address already in use (web.listen 127.0.0.1:8025); end what listens there, or "
+            "choose another port",
+        ),
     ],
 )
 def test_why_it_does_not_run(
@@ -165,6 +170,7 @@ def test_why_it_does_not_run(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     code: int,
+    said: str,
 ) -> None:
     def fails(path: Path, log_format: str) -> int:
         assert (path, log_format) == (Path("config.yaml"), "json")
@@ -172,7 +178,7 @@ def test_why_it_does_not_run(
 
     monkeypatch.setattr(daemon, "run", fails)
     arguments = ("run", "--config", "config.yaml", "--log-format", "json")
-    assert run(capsys, *arguments) == (code, "", f"popbridge: {error}\n")
+    assert run(capsys, *arguments) == (code, "", f"popbridge: {said}\n")
 
 
 def test_a_mistake_of_ours_is_said_so(

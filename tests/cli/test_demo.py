@@ -8,7 +8,6 @@ import email.policy
 import os
 import poplib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
-
 from bridge.cli.demo import MESSAGES
 from bridge.cli.demo_maildrop import DemoMaildrop
 from bridge.cli.demo_messages import sample_messages
+from tests.support.house import require
 
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 SAMPLES = [b"A: 1\r\n\r\n.dot\r\n..two\r\nend\r\n", b"B: 2\r\n\r\n", b"C: 3\r\n\r\nno end"]
@@ -151,8 +149,8 @@ async def test_answers_come_in_order_whatever_comes_at_once() -> None:
 # --- the whole --------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl")
 def test_the_curl_line_that_the_demo_prints_works(tmp_path: Path) -> None:
+    require("curl")
     demo = subprocess.Popen(
         [sys.executable, "-m", "bridge", "demo"],
         stdout=subprocess.PIPE,

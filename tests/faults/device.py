@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import imaplib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +21,7 @@ from tests.support.process import PASSWORD
 Flags = frozenset[str]
 
 
-class Lost(Exception):
+class Lost(ConnectionError):
     """The connection is gone; whether the last command was done nobody can say."""
 
 
@@ -38,15 +39,21 @@ class Device:
         self.selected: str | None = None
 
     @classmethod
-    async def connect(cls, port: int, login: str) -> Self:
+    @contextlib.asynccontextmanager
+    async def connect(cls, port: int, login: str) -> AsyncIterator[Self]:
         """Raises Lost when the daemon dies meanwhile."""
         try:
             device = cls(*await asyncio.open_connection("127.0.0.1", port))
         except OSError as error:
             raise Lost(str(error)) from error
-        await device.line()
-        await device.command(f'LOGIN "{login}" "{PASSWORD}"'.encode())
-        return device
+        try:
+            await device.line()
+            await device.command(f'LOGIN "{login}" "{PASSWORD}"'.encode())
+            yield device
+        finally:
+            device._writer.close()
+            with contextlib.suppress(OSError):
+                await device._writer.wait_closed()
 
     async def line(self) -> bytes:
         """The next line of the server, without CRLF. Raises Lost."""
@@ -67,17 +74,20 @@ class Device:
             raise Lost(str(error)) from error
 
     async def command(self, line: bytes) -> bytes:
-        """Sends a command (literals as LITERAL+ in it), returns the text of its tagged OK.
-        Raises Lost, Refused."""
+        """Sends a command (literals as LITERAL+ in it), returns the text of its tagged OK, or
+        of the untagged OK with COPYUID before it (RFC 6851 4.3). Raises Lost, Refused."""
         tag = b"d%d" % next(self._tags)
         await self.send(tag + b" " + line + b"\r\n")
+        copied = b""
         while True:
             answer = await self.line()
+            if answer.startswith(b"* OK [COPYUID "):
+                copied = answer
             if answer.startswith(tag + b" "):
                 status, _, text = answer[len(tag) + 1 :].partition(b" ")
                 if status != b"OK":
                     raise Refused(f"{line[:200]!r} -> {answer!r}")
-                return text
+                return copied or text
 
     async def select(self, mailbox: str) -> None:
         if self.selected != mailbox:
@@ -89,9 +99,6 @@ class Device:
         await self.send(b"idle IDLE\r\n")
         while not (await self.line()).startswith(b"+"):
             pass
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,12 @@ def observe(port: int, login: str) -> dict[str, Seen]:
     try:
         client.login(login, PASSWORD)
         _, lines = client.list()
-        names = [line.decode().rsplit(" ", 1)[1].strip('"') for line in lines if _is_bytes(line)]
+        names = [
+            line.decode().rsplit(" ", 1)[1].strip('"') for line in lines if isinstance(line, bytes)
+        ]
         return {name: _mailbox(client, name) for name in names}
     finally:
         client.shutdown()
-
-
-def _is_bytes(line: object) -> bool:
-    return isinstance(line, bytes)
 
 
 def _mailbox(client: imaplib.IMAP4, name: str) -> Seen:

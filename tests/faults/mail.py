@@ -1,4 +1,4 @@
-"""Mail for maildrops: no two alike, reproducible, with what goes wrong on the way (dots, 8 bits)."""
+"""Mail for maildrops: no two alike, reproducible, with what goes wrong on the way."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ async def test_no_kill_loses_or_doubles_or_undoes_anything(tmp_path: Path) -> No
         for round_ in range(KILLS - KILLS // 2):
             storm.offer(keeper, maildrop(f"later-{round_}", random.randint(0, 4), random))
             storm.offer(popper, maildrop(f"popped-{round_}", random.randint(0, 4), random))
-            await storm.run_and_kill(WRITING, 60, writing=True)
+            await storm.run_and_kill(WRITING, writing=True)
         files = await storm.settle()
 
     oracle = storm.oracle
@@ -69,7 +69,7 @@ async def _first_sync(storm: Storm, kills: int) -> None:
     for number in range(kills):
         last = MESSAGES * (number + 1) // kills
         storm.keeper.holds = {b"RETR %d" % (last + 1): asyncio.Event()}
-        await storm.run_and_kill(SYNCING, 40, writing=False)
+        await storm.run_and_kill(SYNCING, writing=False)
     storm.keeper.holds = {}
 
 
@@ -81,7 +81,7 @@ async def test_the_oracle_sees_what_a_wrong_order_does(tmp_path: Path, order: st
         storm = Storm(tmp_path, keeper, popper, Random(SEED), program=program)
         storm.offer(keeper, maildrop("mail", 300, Random(SEED)))
         for _ in range(40):
-            await storm.run_and_kill(["served", "written"], 12, writing=False)
+            await storm.run_and_kill(["served", "written"], writing=False)
             if storm.oracle.doubled:
                 break
             await storm.settle()

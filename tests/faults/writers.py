@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -28,17 +29,10 @@ class Writer:
 
     async def run(self, port: int, login: str) -> None:
         """Works until the connection is lost. Raises Refused."""
-        try:
-            device = await Device.connect(port, login)
-        except Lost:
-            return
-        try:
-            while True:
-                await self._random.choice(self._commands())(device)
-        except Lost:
-            return
-        finally:
-            device.close()
+        with contextlib.suppress(Lost):
+            async with Device.connect(port, login) as device:
+                while True:
+                    await self._random.choice(self._commands())(device)
 
     def _commands(self) -> Sequence[Callable[[Device], Awaitable[None]]]:
         commands: list[Callable[[Device], Awaitable[None]]] = [self._append, self._append]

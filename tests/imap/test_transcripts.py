@@ -1,4 +1,4 @@
-"""Every dialogue of tests/transcripts against our endpoint, and what is plain IMAP against Dovecot."""
+"""Every dialogue of tests/transcripts, played against our endpoint."""
 
 from __future__ import annotations
 

@@ -268,26 +268,28 @@ async def test_P097_a_host_without_an_address(host: str) -> None:
 
 
 async def test_P098_a_dead_address_costs_a_head_start_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A black hole before the living address: 2001:db8:: is routed nowhere, or refused."""
+    """A black hole, named before the address that lives."""
     async with Pop3Server() as server:
         loop = asyncio.get_running_loop()
+        true_resolve, true_connect = loop.getaddrinfo, loop.sock_connect
 
-        async def resolve(host: str, port: int, **options: Any) -> list[Any]:
+        async def resolve(host: Any, port: Any, **options: Any) -> list[Any]:
+            if host != "two.example":
+                return await true_resolve(host, port, **options)
             stream = socket.SOCK_STREAM
             return [
                 (socket.AF_INET6, stream, 6, "", ("2001:db8::1", port, 0, 0)),
                 (socket.AF_INET, stream, 6, "", ("127.0.0.1", port)),
             ]
 
-        connect = loop.sock_connect
-
-        async def black_hole(sock: socket.socket, address: Any) -> None:
+        async def connect(sock: socket.socket, address: Any) -> None:
             if address[0] == "2001:db8::1":
                 await asyncio.Event().wait()
-            await connect(sock, address)
+            await true_connect(sock, address)
 
         monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        monkeypatch.setattr(loop, "sock_connect", black_hole)
+        monkeypatch.setattr(loop, "sock_connect", connect)
+        server.host = "two.example"
         started = loop.time()
         async with session(server):
             assert loop.time() - started < 2
@@ -374,6 +376,37 @@ async def test_P087_silence_after_STLS() -> None:
             assert error.kind == "tls"
             assert "in time" in str(error)
             assert no_credentials(server)
+
+
+@on_both_loops
+async def test_a_connection_that_ends_where_TLS_should_begin() -> None:
+    hello = b"+OK ready\r\n"
+    capa = b"+OK\r\nSTLS\r\n.\r\n"
+    for answer in (b"+OK begin TLS\r\n", b"+OK"):
+        cut = len(hello) + len(capa) + len(answer)
+        replies: dict[bytes, bytes | deque[bytes]] = {b"CAPA": capa, b"STLS": answer}
+        options: Any = {"security": "starttls", "replies": replies, "cut_after": cut}
+        async with Pop3Server(**options) as server:
+            started = asyncio.get_running_loop().time()
+            error = await refusal(server)
+            assert error.kind in ("tls", "connect")
+            assert "closed" in str(error) or "dropped" in str(error)
+            assert asyncio.get_running_loop().time() - started < 5
+
+
+@on_both_loops
+async def test_a_TLS_port_that_closes_at_once() -> None:
+    def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    closing = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with closing:
+        port = closing.sockets[0].getsockname()[1]
+        with pytest.raises(Pop3Error) as raised:
+            await Pop3Session.open(
+                Endpoint("127.0.0.1", port, Security.TLS, "u"), Secret("p"), new_sink=MemorySink
+            )
+        assert raised.value.kind == "tls"
 
 
 @on_both_loops

@@ -252,6 +252,23 @@ async def test_P036_a_message_cut_at_a_lone_dot_is_not_taken_for_whole(
         assert not server.ledger.sessions[0].quit
 
 
+@pytest.mark.parametrize("listed", [b"0", b"10"])
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_P036_the_same_where_LIST_does_not_know_better(
+    pipelining: bool, listed: bytes
+) -> None:
+    whole = b"Subject: a\r\n\r\none\r\n.\r\ntwo\r\n"
+    cut = Item(b"cut", whole, listed=listed, wire=b"+OK\r\n" + whole + b".\r\n")
+    async with (
+        Pop3Server([cut, *drop(1)], pipelining=pipelining) as server,
+        session(server) as opened,
+    ):
+        taken = await take(opened)
+        assert taken.octets == {}
+        assert list(taken.failed) == [1]
+        assert taken.error is not None
+
+
 async def test_P042_a_dot_glued_to_the_last_line_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POP3_REPLY_SECONDS", 0.1)
     async with (
@@ -333,6 +350,8 @@ async def test_P049_cut_at_every_octet_no_message_is_taken_in_part() -> None:
             assert taken.octets == whole
             assert taken.error is not None
             assert taken.error.kind == "connect"
+            if cut == before + 20:  # inside the first body: no reason to give up pipelining
+                assert not taken.error.in_window
 
 
 @pytest.mark.parametrize("keep", [len(b"+OK\r\n") + 200, len(b"+OK\r\n") + 201 + 3])
@@ -471,8 +490,10 @@ async def test_P052_the_wrong_body_in_lock_step_is_handed_out_with_its_true_size
         assert taken.all[2].size != taken.all[2].item.size
 
 
-async def test_a_refusal_that_only_a_window_gets_ends_the_pipelining() -> None:
+@pytest.mark.parametrize("listed", [None, b"1"])
+async def test_a_refusal_that_only_a_window_gets_ends_the_pipelining(listed: bytes | None) -> None:
     items = drop(10)
+    items[3] = Item(b"u4", mail(4), listed=listed)
     busy = deque([b"-ERR command out of turn\r\n"])
     async with Pop3Server(items, replies={b"RETR 4": busy}) as server, session(server) as opened:
         taken = await take(opened)

@@ -252,15 +252,15 @@ class StoreMachine(RuleBasedStateMachine):
     def purge(self) -> None:
         self.write(lambda tx: tx.purge(2**40))
 
-    @rule()
-    def fail(self) -> None:
+    @rule(keywords=keywords)
+    def fail(self, keywords: set[str]) -> None:
         """A job that did all kinds of things and then raises leaves no trace."""
 
         def work(tx: WriteTx) -> None:
             inbox = tx.mailbox(self.login, "INBOX").id
             message = tx.add_message(new_message(raw_message("never")))
-            tx.add_entry(inbox, message, keywords=["$never"], internaldate=0)
-            tx.store_flags(inbox, [(1, 99)], "add", Flag.SEEN, ["$nor this"[:4]])
+            tx.add_entry(inbox, message, keywords=keywords, internaldate=0)
+            tx.store_flags(inbox, [(1, 99)], "add", Flag.SEEN, keywords)
             tx.expunge(inbox, [(1, 99)], only_deleted=False)
             tx.rename_mailbox(self.login, "INBOX", "never")
             raise ZeroDivisionError

@@ -46,9 +46,7 @@ class DelayProxy:
         near.other, far.other = far, near
         self._ends |= {near, far}
         loop = asyncio.get_running_loop()
-        near.dialling = loop.create_task(
-            loop.create_connection(lambda: far, *self._target)  # type: ignore[arg-type]  # a coroutine
-        )
+        near.dialling = loop.create_task(loop.create_connection(lambda: far, *self._target))
         return near
 
 

@@ -181,7 +181,7 @@ def _step(found: Transcript, number: int, line: str, block: list[str]) -> Step:
         for is_literal, octets, rest in _runs(found, block):
             if is_literal:
                 head = str(parts[-1])
-                parts[-1] = head[: head.rindex("{")] + "{%d}" % len(octets)
+                parts[-1] = head[: head.rindex("{")] + f"{{{len(octets)}}}"
                 parts.append(octets)
             else:
                 parts.append(rest)
@@ -190,7 +190,7 @@ def _step(found: Transcript, number: int, line: str, block: list[str]) -> Step:
         for is_literal, octets, _ in _runs(found, block):
             if is_literal:
                 plus = "+" if text.endswith("{+}") else ""
-                text = text[: text.rindex("{")] + "{%d%s}" % (len(octets), plus)
+                text = text[: text.rindex("{")] + f"{{{len(octets)}{plus}}}"
         return Step(number, client, what, (text,))
     if what == "C>":
         octets = text.encode("latin-1").decode("unicode_escape").encode("latin-1")

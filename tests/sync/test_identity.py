@@ -60,9 +60,10 @@ def test_P003_rewritten_headers_under_a_new_uidl_may_be_ours() -> None:
     assert known.recognise(line(b"new"), b"e", b"f") == Rewritten([Ours(b"d", None)])
 
 
-def test_rewritten_headers_under_the_same_uidl_are_ours() -> None:
-    known = Deliveries([item(7, b"a", b"d")])
-    assert known.recognise(line(b"a"), b"e", b"f") == Ours(b"d", 7)
+def test_rewritten_headers_under_the_same_uidl_keep_their_item() -> None:
+    known = Deliveries([item(6, b"b", b"c"), item(7, b"a", b"d")])
+    verdict = known.recognise(line(b"a"), b"e", b"f")
+    assert verdict == Rewritten([Ours(b"d", 7), Ours(b"c", None)])
 
 
 def test_a_list_copy_beside_the_direct_copy_is_new() -> None:

@@ -126,6 +126,13 @@ def test_a_reused_uidl_is_paired_with_its_newest_item() -> None:
     assert set(made.speaking) == {9}
 
 
+def test_of_identical_items_the_one_that_was_verified_speaks() -> None:
+    verified, missed = known(3, b"a"), known(9, b"a", missed=2)
+    made = plan([line(1, b"a")], [verified, missed], NOW)
+    assert not made.fetch
+    assert set(made.speaking) == {3}
+
+
 def test_P010_a_line_without_uidl_is_always_fetched() -> None:
     made = plan([line(1, None), line(2, b"a")], [known(7, None), known(8, b"a")], NOW)
     assert numbers(made.fetch) == [1]

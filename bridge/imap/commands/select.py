@@ -17,8 +17,7 @@ async def run(session: Session, request: Request, value: Select) -> Reply:
     box = await session.services.mailboxes.open(login.id, value.mailbox, session.activity.set)
     view = View(box, read_only=request.name == "EXAMINE")
     session.view = view
-    if box.row.first_recent < box.row.uidnext:
-        await session.claim_recent(view)
+    await session.claim_recent(view)
     session.send(b"* FLAGS " + view.applicable() + b"\r\n")
     session.send(b"* OK [PERMANENTFLAGS " + view.permanent() + b"] Flags that stay\r\n")
     session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recent_count()))

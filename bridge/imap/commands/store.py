@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bridge.imap.protocol.store import Store
-from bridge.imap.replies import Bad, Reply
+from bridge.imap.replies import Bad, No, Reply
 from bridge.imap.session import Request, Session
 from bridge.imap.view import View
 from bridge.model import Stored
@@ -33,12 +35,18 @@ async def run(session: Session, request: Request, value: Store) -> Reply:
     await view.mailbox.refresh()
     if value.silent:
         view.silence(stored.changed, foreign | before)
-    else:
-        answer(session, view, places, with_uid=request.uid)
+        return Reply("STORE completed")
+    responses = list(answer(view, places, with_uid=request.uid))
+    session.send(*view.new_keywords())
+    await session.send_many(responses)
+    named = sum(last - first + 1 for first, last in places)
+    # RFC 2180 4.2.2; RFC 3501 6.4.8: a UID that is not there is no error.
+    if len(responses) < named and not request.uid:
+        raise No("Some of the messages were expunged meanwhile", b"EXPUNGEISSUED")
     return Reply("STORE completed")
 
 
-def answer(session: Session, view: View, places: list[tuple[int, int]], *, with_uid: bool) -> None:
+def answer(view: View, places: list[tuple[int, int]], *, with_uid: bool) -> Iterator[bytes]:
     """FETCH FLAGS for every message that was named, changed or not (RFC 3501 6.4.6)."""
     for first, last in places:
         for at in range(first, last + 1):
@@ -47,5 +55,5 @@ def answer(session: Session, view: View, places: list[tuple[int, int]], *, with_
             if state is None:
                 continue
             also = b" UID %d" % uid if with_uid else b""
-            session.send(b"* %d FETCH (FLAGS %s%s)\r\n" % (at + 1, view.flags(state), also))
             view.told_flags(uid, state.modseq)
+            yield b"* %d FETCH (FLAGS %s%s)\r\n" % (at + 1, view.flags(state), also)

@@ -1,0 +1,600 @@
+"""A poll with everything real: a scripted POP3 server on loopback, our client, the SQLite store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.mime.parser import scan
+from bridge.model import Account, AccountState, Endpoint, PollReport, Secret, Security
+from bridge.store.api import Store, StoreError, StoreFull, T, WriteTx
+from bridge.store.opening import open_store
+from bridge.sync.poll import Poller, internaldate
+from tests.support.pop3_server import Item, Pop3Server
+
+NOW = 1_800_000_000
+
+
+def mail(number: int, *, size: int = 0, hops: Sequence[bytes] = (b"mx",)) -> bytes:
+    received = b"".join(
+        b"Received: from %b by x id %d; Mon, 2 Nov 2026 10:00:00 +0000\r\n" % (hop, number)
+        for hop in hops
+    )
+    head = (
+        b"Message-ID: <%d@example.org>\r\nDate: Mon, 2 Nov 2026 09:00:00 +0000\r\n"
+        b"From: a@example.org\r\nSubject: number %d\r\n\r\nbody of %d\r\n"
+    ) % (number, number, number)
+    octets = received + head
+    line = b"x" * 70 + b"\r\n"
+    return octets + line * max(0, (size - len(octets)) // len(line))
+
+
+def maildrop(count: int, prefix: bytes = b"u") -> list[Item]:
+    return [Item(b"%b%d" % (prefix, number), mail(number)) for number in range(1, count + 1)]
+
+
+@dataclass
+class House:
+    """A store with one account, and what polls it."""
+
+    data: Path
+    store: Store
+    account: Account
+    poller: Poller
+
+    @classmethod
+    async def open(cls, data: Path) -> House:
+        store = await open_store(data)
+
+        def begin(tx: WriteTx) -> Account:
+            login = tx.ensure_login("me@example.org")
+            return tx.ensure_account("me@example.org", login.id, "INBOX")
+
+        account = await store.write(begin)
+        return cls(data, store, account, Poller(store, wall=lambda: NOW, spool_dir=data))
+
+    async def reopened(self) -> House:
+        """As after a restart of the daemon."""
+        await self.store.close()
+        fresh = await House.open(self.data)
+        self.store, self.poller = fresh.store, fresh.poller
+        return self
+
+    async def poll(self, server: Pop3Server, password: str | None = None) -> PollReport:
+        async def secret() -> Secret:
+            return Secret(password or server.password)
+
+        endpoint = Endpoint(server.host, server.port, Security.NONE, server.username)
+        return await self.poller.poll(self.account, endpoint, secret)
+
+    async def shown(self) -> list[bytes]:
+        """The messages of the INBOX by UID."""
+
+        def look(tx: Any) -> list[bytes]:
+            inbox = tx.mailbox(self.account.login_id, "INBOX")
+            rows = tx.rows(inbox.id, ((1, inbox.uidnext),))
+            return [tx.octets(row.message_id) for row in rows]
+
+        return await self.store.read(look)
+
+    async def state(self) -> AccountState:
+        states = await self.store.read(lambda tx: tx.account_states())
+        return states[0]
+
+    async def expunge(self, uid: int) -> None:
+        def work(tx: WriteTx) -> None:
+            inbox = tx.mailbox(self.account.login_id, "INBOX")
+            tx.expunge(inbox.id, ((uid, uid),), only_deleted=False)
+
+        await self.store.write(work)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = await House.open(tmp_path / "data")
+    yield house
+    await house.store.close()
+
+
+def octets(items: Sequence[Item]) -> list[bytes]:
+    return [item.octets for item in items]
+
+
+def retrieved(server: Pop3Server) -> int:
+    return server.ledger.count(b"RETR")
+
+
+async def test_first_poll_brings_everything_in_order_and_the_second_fetches_nothing(
+    house: House,
+) -> None:
+    async with Pop3Server(maildrop(150)) as server:
+        report = await house.poll(server)
+        assert (report.listed, report.new, report.relinked, report.failed) == (150, 150, 0, 0)
+        assert (report.error, report.error_class) == ("", "")
+        assert report.octets == sum(map(len, octets(server.items)))
+        assert await house.shown() == octets(server.items)
+
+        report = await house.poll(server)
+        assert (report.listed, report.new, report.octets) == (150, 0, 0)
+        await house.reopened()
+        await house.poll(server)
+        assert retrieved(server) == 150
+        assert server.ledger.count(b"DELE") == 0
+        assert [session.quit for session in server.ledger.sessions] == [True, True, True]
+    state = await house.state()
+    assert (state.listed, state.stored, state.failures) == (150, 150, 0)
+    assert state.last_success == NOW
+
+
+async def test_new_mail_is_appended(house: House) -> None:
+    async with Pop3Server(maildrop(3)) as server:
+        await house.poll(server)
+        server.items.append(Item(b"later", mail(99)))
+        assert (await house.poll(server)).new == 1
+        assert await house.shown() == octets(server.items)
+        assert retrieved(server) == 4
+
+
+async def test_the_first_message_is_visible_while_the_rest_is_on_its_way(house: House) -> None:
+    async with Pop3Server(maildrop(5), holds={b"RETR 2": asyncio.Event()}) as server:
+        told = asyncio.Event()
+        house.store.on_change = lambda _: told.set()
+        poll = asyncio.create_task(house.poll(server))
+        await told.wait()
+        while not await house.shown():
+            told.clear()
+            await told.wait()
+        assert await house.shown() == [mail(1)]
+        server.holds[b"RETR 2"].set()
+        assert (await poll).new == 5
+
+
+# --- drops ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_P049_a_poll_cut_anywhere_loses_and_doubles_nothing(
+    tmp_path: Path, pipelining: bool
+) -> None:
+    items = maildrop(8)
+    async with Pop3Server(items, pipelining=pipelining) as server:
+        whole = await House.open(tmp_path / "whole")
+        await whole.poll(server)
+        await whole.store.close()
+        total = server.ledger.sessions[0].sent
+    for cut in range(0, total, 97):
+        async with Pop3Server(items, pipelining=pipelining, cut_after=cut) as server:
+            house = await House.open(tmp_path / str(cut))
+            report = await house.poll(server)
+            assert report.error
+            shown = await house.shown()
+            assert shown == octets(items)[: len(shown)]
+            assert not server.ledger.sessions[0].quit
+            server.cut_after = None
+            before = server.ledger.retrieved.total()
+            report = await house.poll(server)
+            assert (report.error, report.new) == ("", 8 - len(shown))
+            # What arrived whole was kept: nothing of it is fetched again.
+            assert server.ledger.retrieved.total() - before == 8 - len(shown)
+            assert await house.shown() == octets(items)
+            assert (await house.poll(server)).new == 0
+            await house.store.close()
+
+
+async def test_P051_a_drop_at_quit_costs_nothing(house: House) -> None:
+    async with Pop3Server(maildrop(5), hang_up=[b"QUIT"]) as server:
+        report = await house.poll(server)
+        assert (report.error, report.new) == ("", 5)
+        server.hang_up.clear()
+        assert (await house.poll(server)).new == 0
+        assert retrieved(server) == 5
+
+
+async def test_a_cancelled_poll_finishes_its_write_and_leaves_without_quit(house: House) -> None:
+    async with Pop3Server(maildrop(50), holds={b"RETR 40": asyncio.Event()}) as server:
+        poll = asyncio.create_task(house.poll(server))
+        await server.until(lambda ledger: ledger.retrieved.total() >= 39)
+        poll.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await poll
+        assert not server.ledger.sessions[0].quit
+        server.holds.clear()
+        await house.poll(server)
+        assert sorted(await house.shown()) == sorted(octets(server.items))
+
+
+async def test_C014_cancelled_at_any_moment_nothing_is_lost_or_doubled(house: House) -> None:
+    async with Pop3Server(maildrop(40)) as server:
+        for turns in range(0, 200, 7):
+            poll = asyncio.create_task(house.poll(server))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            poll.cancel()
+            await asyncio.wait([poll])
+        report = await house.poll(server)
+        assert not report.error
+        assert await house.shown() == octets(server.items)
+
+
+# --- UIDLs ------------------------------------------------------------------------------
+
+
+async def test_P001_P005_every_uidl_changed_and_back(house: House) -> None:
+    async with Pop3Server(maildrop(200)) as server:
+        await house.poll(server)
+        before = await house.shown()
+        server.items = maildrop(200, b"reset-")
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (0, 200)
+        assert retrieved(server) == 400  # one full pass
+        assert (await house.poll(server)).relinked == 0
+        assert retrieved(server) == 400
+        server.items = maildrop(200)
+        for _ in range(10):
+            report = await house.poll(server)
+            assert (report.new, report.relinked) == (0, 0)
+        assert await house.shown() == before
+
+
+async def test_P002_three_new_messages_in_a_reset(house: House) -> None:
+    async with Pop3Server(maildrop(100)) as server:
+        await house.poll(server)
+        server.items = maildrop(103, b"reset-")
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (3, 100)
+        assert await house.shown() == octets(server.items)
+
+
+async def test_P003_every_uidl_changed_and_headers_were_added(house: House) -> None:
+    async with Pop3Server(maildrop(50)) as server:
+        await house.poll(server)
+        before = await house.shown()
+        server.items = [
+            Item(b"new%d" % n, b"Received: from old by new; %d\r\nX-Moved: yes\r\n" % n + mail(n))
+            for n in range(1, 51)
+        ]
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (0, 50)
+        assert await house.shown() == before  # the copy that was stored first is kept
+        assert (await house.poll(server)).octets == 0
+
+
+async def test_P004_half_of_the_uidls_changed(house: House) -> None:
+    async with Pop3Server(maildrop(60)) as server:
+        await house.poll(server)
+        server.items = maildrop(60)[:30] + maildrop(60, b"x")[30:]
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (0, 30)
+
+
+async def test_P006_two_bodies_under_one_uidl(house: House) -> None:
+    async with Pop3Server([(b"same", mail(1)), (b"same", mail(2))]) as server:
+        assert (await house.poll(server)).new == 2
+        assert await house.shown() == [mail(1), mail(2)]
+        # Both have one size: their number is what is known about them.
+        assert (await house.poll(server)).octets == 0
+
+
+@pytest.mark.parametrize("uidls", [(b"same", b"same"), (b"a", b"b")])
+async def test_P007_identical_bytes_are_shown_once(
+    house: House, uidls: tuple[bytes, bytes]
+) -> None:
+    async with Pop3Server([(uidl, mail(1)) for uidl in uidls]) as server:
+        assert (await house.poll(server)).new == 1
+        for _ in range(3):
+            report = await house.poll(server)
+            assert (report.new, report.failed, report.error) == (0, 0, "")
+        before = retrieved(server)
+        for _ in range(10):
+            await house.poll(server)
+        assert retrieved(server) == before
+        assert await house.shown() == [mail(1)]
+
+
+@pytest.mark.parametrize("gap", [True, False])
+async def test_P008_a_reused_uidl_brings_its_new_message(house: House, gap: bool) -> None:
+    async with Pop3Server([(b"keep", mail(1)), (b"reused", mail(2))]) as server:
+        await house.poll(server)
+        if gap:  # then even an equal size does not hide it
+            gone = server.items.pop()
+            await house.poll(server)
+            server.items.append(Item(gone.uidl, mail(3)))
+        else:
+            server.items[1] = Item(b"reused", mail(3, size=1000))
+        assert (await house.poll(server)).new == 1
+        assert (await house.poll(server)).octets == 0
+        assert len(await house.shown()) == 3
+
+
+async def test_P010_blank_uidls_are_known_by_content(house: House) -> None:
+    async with Pop3Server([(b"a", mail(1)), (None, mail(2)), (b"c", mail(3))]) as server:
+        assert (await house.poll(server)).new == 3
+        for _ in range(3):
+            report = await house.poll(server)
+            assert (report.new, report.relinked) == (0, 0)
+        assert await house.shown() == [mail(1), mail(2), mail(3)]
+
+
+async def test_P015_no_uidl_at_all(house: House) -> None:
+    async with Pop3Server(maildrop(30), uidl=False) as server:
+        assert (await house.poll(server)).new == 30
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (0, 0)
+        server.items = [*maildrop(31)[5:]]  # numbers shift, one is new
+        assert (await house.poll(server)).new == 1
+
+
+async def test_P023_suddenly_empty_and_back(house: House) -> None:
+    async with Pop3Server(maildrop(60)) as server:
+        await house.poll(server)
+        items, server.items = server.items, []
+        await house.poll(server)
+        assert len(await house.shown()) == 60
+        server.items = items
+        report = await house.poll(server)
+        assert (report.new, report.relinked) == (0, 0)
+        assert retrieved(server) == 60 + 32  # verified a few a poll
+        await house.poll(server)
+        await house.poll(server)
+        assert retrieved(server) == 60 + 60
+        assert len(await house.shown()) == 60
+
+
+async def test_P052_the_wrong_body_is_not_settled_for_good(house: House) -> None:
+    items = [Item(b"a", mail(1)), Item(b"b", mail(2))]
+    async with Pop3Server(items, pipelining=False) as server:
+        wrong = items[1]
+        server.items[0] = Item(b"a", wrong.octets, listed=b"%d" % len(mail(1)))
+        report = await house.poll(server)
+        assert report.new == 1
+        assert not server.ledger.sessions[0].quit  # a line is not settled
+        server.items[0] = items[0]
+        assert (await house.poll(server)).new == 1
+        assert sorted(await house.shown()) == sorted(octets(items))
+        assert (await house.poll(server)).octets == 0
+
+
+async def test_a_list_copy_stays_beside_the_direct_copy(house: House) -> None:
+    direct, listed = mail(1), mail(1, hops=[b"list-mx", b"list", b"mx"])
+    assert scan(direct).fingerprint == scan(listed).fingerprint
+    async with Pop3Server([(b"direct", direct)]) as server:
+        await house.poll(server)
+        server.items = []  # as Gmail hides what was fetched
+        await house.poll(server)
+        server.items = [Item(b"list", listed)]
+        assert (await house.poll(server)).new == 1
+        assert await house.shown() == [direct, listed]
+
+
+async def test_P067_P068_what_was_expunged_here_stays_away(house: House) -> None:
+    async with Pop3Server(maildrop(30)) as server:
+        await house.poll(server)
+        await house.expunge(7)
+        assert (await house.poll(server)).new == 0
+        # P069: nor does it come back by a new UIDL, with or without its bytes in the store.
+        for prefix in (b"r", b"s"):
+            server.items = maildrop(30, prefix)
+            report = await house.poll(server)
+            assert (report.new, report.relinked) == (0, 30)
+            await house.store.write(lambda tx: tx.purge(2**40))
+        assert len(await house.shown()) == 29
+        assert server.ledger.count(b"DELE") == 0
+
+
+async def test_P101_the_gmail_model_pops_what_was_committed(house: House) -> None:
+    items = maildrop(90)
+    async with Pop3Server(items[:30], pops_retrieved=True) as server:
+        for start in (30, 60, 90):
+            await house.poll(server)
+            assert server.items == []
+            server.items = items[start : start + 30]
+        assert await house.shown() == octets(items)
+
+
+async def test_two_accounts_each_keep_their_own_copy(house: House) -> None:
+    def second(tx: WriteTx) -> Account:
+        login = tx.ensure_login("you@example.org")
+        return tx.ensure_account("you@example.org", login.id, "INBOX")
+
+    async with Pop3Server(maildrop(10)) as server:
+        await house.poll(server)
+        first, house.account = house.account, await house.store.write(second)
+        assert (await house.poll(server)).new == 10
+        assert await house.shown() == octets(server.items)
+        assert (await house.poll(server)).octets == 0
+        house.account = first
+        assert (await house.poll(server)).octets == 0
+
+
+async def test_two_pollers_at_once_double_nothing(house: House) -> None:
+    other = Poller(house.store, wall=lambda: NOW, spool_dir=house.data)
+    async with Pop3Server(maildrop(80)) as server:
+        mine = house.poller
+        first = asyncio.create_task(house.poll(server))
+        house.poller = other
+        second = asyncio.create_task(house.poll(server))
+        reports = await asyncio.gather(first, second)
+        assert sum(report.new for report in reports) == 80
+        house.poller = mine
+        assert sorted(await house.shown()) == sorted(octets(server.items))
+
+
+# --- trouble ----------------------------------------------------------------------------
+
+
+async def test_P053_one_message_that_is_refused_leaves_the_others(house: House) -> None:
+    items = maildrop(9)
+    items[4] = Item(b"u5", mail(5), error=b"message corrupt")
+    async with Pop3Server(items) as server:
+        for _ in range(2):
+            report = await house.poll(server)
+            assert (report.failed, report.error) == (1, "")
+        assert await house.shown() == [mail(n) for n in (1, 2, 3, 4, 6, 7, 8, 9)]
+        assert all(session.quit for session in server.ledger.sessions)
+        server.items[4] = Item(b"u5", mail(5))
+        assert (await house.poll(server)).new == 1
+    assert (await house.state()).stored == 9
+
+
+async def test_a_wrong_password_is_an_auth_error(house: House) -> None:
+    async with Pop3Server(maildrop(1)) as server:
+        report = await house.poll(server, "wrong")
+        assert report.error_class == "auth"
+        assert report.error
+        assert report.advice
+        assert "wrong" not in report.error + report.advice
+        state = await house.state()
+        assert (state.failures, state.error_class, state.last_success) == (1, "auth", None)
+        await house.poll(server, "wrong")
+        assert (await house.state()).failures == 2
+        await house.poll(server)
+        state = await house.state()
+        assert (state.failures, state.error, state.stored) == (0, "", 1)
+
+
+async def test_a_password_that_cannot_be_had_never_reaches_the_server(house: House) -> None:
+    async def nothing() -> Secret:
+        raise RuntimeError("secrets/gmx is readable by others: chmod 600 secrets/gmx")
+
+    async with Pop3Server() as server:
+        endpoint = Endpoint(server.host, server.port, Security.NONE, "user")
+        report = await house.poller.poll(house.account, endpoint, nothing)
+        assert report.error_class == "auth"
+        assert "chmod 600 secrets/gmx" in report.error
+        assert not server.ledger.sessions
+
+
+async def test_nobody_listens(house: House) -> None:
+    async with Pop3Server() as server:
+        pass
+    report = await house.poll(server)
+    assert report.error_class == "connect"
+    assert str(server.port) in report.error
+
+
+class Refusing:
+    """A store that refuses some writes."""
+
+    def __init__(self, store: Store, error: Callable[[int], Exception | None]) -> None:
+        self._store = store
+        self._error = error
+        self.writes = 0
+        self.read = store.read
+
+    async def write(self, work: Callable[[WriteTx], T]) -> T:
+        self.writes += 1
+        error = self._error(self.writes)
+        if error is not None:
+            raise error
+        return await self._store.write(work)
+
+
+def refusing(house: House, error: Callable[[int], Exception | None]) -> None:
+    store: Any = Refusing(house.store, error)
+    house.poller = Poller(store, wall=lambda: NOW, spool_dir=house.data)
+
+
+async def test_D001_a_full_disk_stops_the_poll_and_the_next_one_goes_on(house: House) -> None:
+    refusing(house, lambda n: StoreFull("the disk is full") if n in (2, 3) else None)
+    async with Pop3Server(maildrop(20), pops_retrieved=True) as server:
+        report = await house.poll(server)
+        assert report.error_class == "store"
+        assert await house.shown() == octets(server.items)[: report.new]
+        assert "disk" in report.advice
+        assert not server.ledger.sessions[0].quit
+        assert len(server.items) == 20  # P102: nothing was popped
+        report = await house.poll(server)
+        assert report.error == ""
+    assert await house.shown() == octets(maildrop(20))
+
+
+async def test_a_message_that_the_store_refuses_does_not_hold_up_the_others(house: House) -> None:
+    poison = hashlib.sha256(mail(5)).digest()
+    add_message = "add_message"
+
+    class Picky(Refusing):
+        async def write(self, work: Callable[[WriteTx], T]) -> T:
+            def picky(tx: WriteTx) -> T:
+                real = tx.add_message
+
+                def add(message: Any) -> Any:
+                    if message.digest == poison:
+                        raise StoreError("not this one")
+                    return real(message)
+
+                setattr(tx, add_message, add)
+                try:
+                    return work(tx)
+                finally:
+                    delattr(tx, add_message)
+
+            return await self._store.write(picky)
+
+    store: Any = Picky(house.store, lambda _: None)
+    house.poller = Poller(store, wall=lambda: NOW, spool_dir=house.data)
+    async with Pop3Server(maildrop(9)) as server:
+        report = await house.poll(server)
+        assert (report.new, report.failed, report.error) == (8, 1, "")
+        assert not server.ledger.sessions[0].quit
+        report = await house.poll(server)  # alone now, it is the store's trouble
+        assert (report.new, report.failed, report.error_class) == (0, 1, "store")
+
+
+async def test_a_store_that_refuses_everything_ends_the_poll_soon(house: House) -> None:
+    refusing(house, lambda _: StoreError("the database is damaged"))
+    async with Pop3Server(maildrop(500)) as server:
+        report = await house.poll(server)
+        assert report.error_class == "store"
+        assert "the database is damaged" in report.error
+        assert report.failed <= 3
+
+
+async def test_a_deleted_mailbox_is_made_again(house: House) -> None:
+    def elsewhere(tx: WriteTx) -> Account:
+        return tx.ensure_account("me@example.org", house.account.login_id, "Old/Mail")
+
+    house.account = await house.store.write(elsewhere)
+    await house.store.write(lambda tx: tx.delete_mailbox(house.account.login_id, "Old/Mail"))
+    async with Pop3Server(maildrop(3)) as server:
+        assert (await house.poll(server)).new == 3
+    box = await house.store.read(lambda tx: tx.mailbox(house.account.login_id, "Old/Mail"))
+    assert box.messages == 3
+
+
+async def test_a_large_message_waits_on_disk_and_leaves_nothing_there(house: House) -> None:
+    big = mail(1, size=3_000_000)
+    async with Pop3Server([(b"big", big), (b"small", mail(2))]) as server:
+        assert (await house.poll(server)).new == 2
+        assert await house.shown() == [big, mail(2)]
+    names = {path.name for path in house.data.iterdir()}
+    assert all(name.startswith(("popbridge.sqlite", "lock")) for name in names)
+
+
+# --- values -----------------------------------------------------------------------------
+
+HEAD = b"From: a@example.org\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (
+            b"Received: from a by b; Mon, 2 Nov 2026 10:00:00 +0000\r\n"
+            b"Date: Sun, 1 Nov 2026 10:00:00 +0000\r\n",
+            1793613600,
+        ),
+        (b"Date: Sun, 1 Nov 2026 10:00:00 +0000\r\n", 1793527200),
+        (b"Date: Sun, 1 Nov 2099 10:00:00 +0000\r\n", NOW),
+        (b"Date: Thu, 1 Jan 1960 10:00:00 +0000\r\n", NOW),
+        (b"Date: whenever\r\n", NOW),
+        (b"", NOW),
+    ],
+)
+def test_T003_internaldate_is_received_else_date_else_now(header: bytes, expected: int) -> None:
+    assert internaldate(scan(header + HEAD + b"\r\nhi\r\n"), NOW) == expected
