@@ -28,17 +28,20 @@ from typing import Self
 from bridge import __version__, config, logs
 from bridge.auth.passwords import Passwords, Verifier
 from bridge.auth.throttle import LoginThrottle
+from bridge.auth.tokens import AccessToken, Grants
 from bridge.bus import Bus
 from bridge.config import AccountConfig, Config, ConfigError, Listen
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.server import ImapServer
 from bridge.imap.session import Services
-from bridge.model import Account, PollReport, Secret
+from bridge.imap.table import ROWS
+from bridge.model import Account, PollReport, Quota, Secret, ServerDelete
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
 from bridge.store.opening import open_store
 from bridge.sync.poll import Poller
-from bridge.sync.schedule import Job, Schedule
+from bridge.sync.retention import Policy
+from bridge.sync.schedule import Job, NoSuchAccount, Schedule
 from bridge.tls import CertificateError, ServerCertificate
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
@@ -51,13 +54,17 @@ PURGE_AFTER_SECONDS = 24 * 3600  # a device may still be reading what another on
 
 
 @dataclass(frozen=True, slots=True)
-class _Password:
-    """Asks the config for an account's password at each poll; equal while the settings are."""
+class _Credential:
+    """What an account logs in with, asked for at each poll; equal while the settings are."""
 
     account: AccountConfig
+    grants: Grants
 
     async def __call__(self) -> Secret:
-        return await asyncio.to_thread(self.account.password)
+        oauth = self.account.pop3.oauth
+        if oauth is None:
+            return await asyncio.to_thread(self.account.password)
+        return AccessToken(self.grants, self.account.address, oauth.client)
 
 
 class Daemon:
@@ -92,6 +99,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         settings = self.config
         verifiers = await asyncio.to_thread(_verifiers, settings)
+        self._grants = Grants(settings.data_dir)
         self.store = await open_store(settings.data_dir, settings.database)
         stack.push_async_callback(self.store.close)
         bus = Bus()
@@ -110,6 +118,8 @@ class Daemon:
                 new_sink=spool,
                 logins={},
                 starttls=True,
+                quota=_quota(settings),
+                hidden=_hidden(settings),
             ),
             self.certificate.context,
         )
@@ -121,8 +131,9 @@ class Daemon:
         )
         await self._web.start()
         stack.push_async_callback(self._web.stop)
-        poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
-        self._schedule = Schedule(poller.poll)
+        self._poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
+        self._schedule = Schedule(self._poller.poll)
+        self._imap.services.on_interest = self._schedule.interest
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
         housekeeping = loop.create_task(self._keep_house())
@@ -148,8 +159,19 @@ class Daemon:
             return accounts
 
         self._accounts = await self.store.write(work)
+        self._poller.policies = {
+            self._accounts[each.address].id: _policy(each) for each in settings.accounts
+        }
+        states = await self.store.read(lambda tx: tx.account_states())
+        known = {state.address: state for state in states}
         self._schedule.update(
-            Job(self._accounts[each.address], each.endpoint, each.interval, _Password(each))
+            Job(
+                self._accounts[each.address],
+                each.endpoint,
+                each.interval,
+                _Credential(each, self._grants),
+                known.get(each.address),
+            )
             for each in settings.accounts
         )
 
@@ -171,10 +193,11 @@ class Daemon:
         """
         verifiers = await asyncio.to_thread(_verifiers, settings)
         await asyncio.to_thread(self.certificate.reload)
-        fixed = (settings.data_dir, settings.imap, settings.web)
-        if fixed != (self.config.data_dir, self.config.imap, self.config.web):
-            log.warning("data_dir, imap and web take effect after a restart")
+        if _fixed(settings) != _fixed(self.config):
+            log.warning("data_dir, web and where imap listens take effect after a restart")
         self._passwords.replace(verifiers)
+        self._imap.services.quota = _quota(settings)
+        self._imap.services.hidden = _hidden(settings)
         await self._take_accounts(settings)
         self.config = settings
 
@@ -183,6 +206,17 @@ class Daemon:
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         """Polls now, or joins the poll under way. Raises NoSuchAccount."""
         return await self._schedule.poll_now(address)
+
+    async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        """What `keep_on_server` would delete at the providers now. Raises NoSuchAccount."""
+        if address is not None and address not in self._accounts:
+            raise NoSuchAccount(f"there is no account {address}; the config names the accounts")
+        chosen = [a for a in self._accounts.values() if address in (None, a.address)]
+        return [due for account in chosen for due in await self._poller.preview(account)]
+
+    async def deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        """The audit of deletes at providers, the newest first."""
+        return await self.store.read(lambda tx: tx.server_deletes(address))
 
     async def status(self) -> Status:
         """The facts for `popbridge status`, /status.json and the health checks."""
@@ -203,6 +237,8 @@ class Daemon:
                     account=state,
                     state=self._schedule.state(state.address),
                     next_poll=None if pause is None else int(now + pause),
+                    progress=self._poller.progress(state.address),
+                    waits=self._schedule.why(state.address),
                 )
             )
         return Status(
@@ -221,6 +257,34 @@ def _purge(tx: WriteTx) -> int:
 
 def _verifiers(settings: Config) -> dict[str, Verifier]:
     return {login.name: login.verifier() for login in settings.logins}
+
+
+def _policy(account: AccountConfig) -> Policy:
+    kept = account.keep_on_server
+    return Policy(kept.days, kept.after_device_delete, kept.max_size)
+
+
+def _fixed(settings: Config) -> object:
+    """What a running daemon cannot take anew."""
+    imap = settings.imap
+    return settings.data_dir, settings.web, imap.listen, imap.listen_tls, imap.certificate
+
+
+def _quota(settings: Config) -> Quota | None:
+    quota = settings.imap.quota
+    if quota is None or (quota.storage is None and quota.messages is None):
+        return None
+    return Quota(quota.storage, quota.messages)
+
+
+def _hidden(settings: Config) -> dict[str, frozenset[str]]:
+    """Capabilities that are hidden, by login. One that we never announce is warned of."""
+    offered = {word for row in ROWS for word in (row.capability or "").split()}
+    hidden = {each.name: frozenset(each.hide_capabilities) for each in settings.logins}
+    for name, words in hidden.items():
+        for word in sorted(words - offered):
+            log.warning("no such capability to hide", login=name, capability=word)
+    return hidden
 
 
 def _certificate(settings: Config) -> ServerCertificate:

@@ -16,15 +16,19 @@ IMAP_COMMAND_BEFORE_LOGIN = 64 * 1024  # line and literals of one command togeth
 IMAP_COMMAND = 1024 * 1024
 IMAP_LITERALS_PER_COMMAND = 1_000
 IMAP_PIPELINED_INPUT = 256 * 1024  # unread octets at which we stop reading from the socket
-IMAP_APPEND = 128 * 1024 * 1024
+IMAP_APPEND = 128 * 1024 * 1024  # the message of an APPEND, or all of them together
+IMAP_APPEND_MESSAGES = 64  # of one APPEND (RFC 3502)
 IMAP_NESTING = 50  # parentheses, NOT, OR
 IMAP_NUMBER_RANGES = 20_000  # items in one sequence set
 IMAP_SECTION_DEPTH = 100  # BODY[1.1.1...]
 IMAP_HEADER_NAMES = 500  # BODY[HEADER.FIELDS (...)]
+IMAP_NOTIFY_MAILBOXES = 1_000  # filters and names in one NOTIFY
+IMAP_FETCH_SECTIONS = 100  # BODY[...] in one FETCH
 IMAP_BAD_COMMANDS_BEFORE_LOGIN = 3
 IMAP_BAD_COMMANDS = 20
 IMAP_LOGIN_SECONDS = 60.0  # from connect to a successful login
 IMAP_AUTOLOGOUT_SECONDS = 30 * 60.0  # RFC 3501 5.4: at least 30 minutes
+IMAP_PROGRESS_SECONDS = 1.0  # of work between two INPROGRESS responses
 IMAP_WRITE_BUFFER = 256 * 1024  # unsent octets at which a command waits for its reader
 IMAP_WRITE_SECONDS = 60.0  # a reader that takes nothing for so long is gone
 IMAP_CONNECTIONS = 10_000
@@ -38,12 +42,17 @@ PASSWORD = 1024
 MAILBOX_NAME = 1_000  # octets of UTF-8
 MAILBOX_DEPTH = 50  # levels
 MAILBOXES_PER_LOGIN = 10_000
+METADATA_NAME = 250
+METADATA_VALUE = 64 * 1024
+METADATA_ENTRIES = 100  # of one mailbox, or of the server as one login sees it
+METADATA_OCTETS = 64 * 1024 * 1024  # of all values of a login
 KEYWORD_NAME = 200
 KEYWORDS_PER_LOGIN = 1_000
 
 # --- MIME: what a message may make us compute ------------------------------------------
 MIME_DEPTH = 100
 MIME_PARTS = 10_000
+MIME_SEARCHED = 16  # times its size (or 8 MiB) that a message is searched for delimiters
 MIME_HEADER_BLOCK = 1024 * 1024  # octets of a header block that are looked at
 MIME_HEADERS = 8 * 1024 * 1024  # octets of all header blocks of a message together
 MIME_HEADER_FIELD = 256 * 1024  # octets of one field that are parsed
@@ -52,6 +61,7 @@ MIME_ADDRESS_TOKENS = 20_000  # words, quoted strings, specials and comments of 
 MIME_PARAMETERS = 128
 MIME_ENCODED_WORDS = 512
 MIME_COMMENT_DEPTH = 50
+MIME_REFERENCES = 100  # message IDs of a References field that THREAD follows
 
 # --- POP3: what a provider may send -----------------------------------------------------
 POP3_LINE = 8 * 1024  # status line or listing line
@@ -69,6 +79,18 @@ POP3_TOP = 1024 * 1024  # octets of a TOP reply that are kept; the rest is read 
 POP3_SESSION_SECONDS = 4 * 3600.0
 POP3_WINDOW_COMMANDS = 256  # outstanding RETR where the server announces PIPELINING
 POP3_WINDOW_OCTETS = 4 * 1024 * 1024
+SCRAM_ITERATIONS = 1_000_000  # of PBKDF2: about half a second of a core
+
+# --- sync: what a provider's state may make us do ----------------------------------------
+DELETES_PER_POLL = 200  # at the provider, where the policy asks for it
+DELETE_READ_BACK = 256 * 1024 * 1024  # octets that are verified for deletes in one poll
+
+# --- OAuth: what an identity provider may send ------------------------------------------
+OAUTH_ANSWER = 64 * 1024
+OAUTH_TOKEN = 16 * 1024  # characters of a token; Microsoft's have been seen over 4,096
+OAUTH_SECONDS = 30.0  # for one request
+OAUTH_LOGIN_SECONDS = 30 * 60.0  # for a person to sign in, whatever the provider allows
+OAUTH_REDIRECT = 16 * 1024  # octets of a browser's request on loopback
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NewType, Protocol, SupportsIndex
+from typing import NamedTuple, NewType, Protocol, SupportsIndex
 
 AccountId = NewType("AccountId", int)
 LoginId = NewType("LoginId", int)
@@ -90,6 +90,42 @@ class Mailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What all mailboxes of a login hold: `octets` is the sum of the sizes of all entries."""
+
+    octets: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Up to where a device may fill its login's mailboxes; None is no limit."""
+
+    octets: int | None = None
+    messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SortKeys:
+    """What SORT and THREAD compare (RFC 5256), ready to be compared: texts stand in the order
+    of their UTF-8 octets (i;unicode-casemap, RFC 5051).
+
+    `sender`, `to` and `cc` are the mailbox ("ann" of ann@example.org) of the first address,
+    the display keys its name (RFC 5957). `links` are message IDs, 8 octets of hash each: the
+    message's own (zeros where it has none), then those that it refers to, the oldest first.
+    """
+
+    subject: str = ""  # the base subject
+    is_reply: bool = False  # or a forward, as its subject says
+    sender: str = ""
+    to: str = ""
+    cc: str = ""
+    display_from: str = ""
+    display_to: str = ""
+    links: bytes = bytes(8)
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """All that clients ask of a message at first sync, computed once, at ingest.
 
@@ -112,6 +148,7 @@ class Structure:
     base_subject: str
     message_id: str
     preview: str
+    sort_keys: SortKeys = SortKeys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +160,7 @@ class NewMessage:
     structure: Structure
 
 
-@dataclass(frozen=True, slots=True)
-class EntryState:
+class EntryState(NamedTuple):
     """The part of an entry that changes: what an open mailbox keeps in memory.
 
     `keywords` names an interned set; `ReadTx.keyword_sets` says which keywords it holds.
@@ -136,8 +172,7 @@ class EntryState:
     modseq: int
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
+class EntryRow(NamedTuple):
     """An entry joined with what never changes about its message, for FETCH and SEARCH.
 
     Only the columns that were asked for are filled, the others are empty: see `ReadTx.rows`.
@@ -154,6 +189,21 @@ class EntryRow:
     header: bytes = b""
     parts: bytes = b""
     sent_day: int | None = None
+    savedate: int = 0  # when the entry came into its mailbox
+    digest: bytes = b""
+    preview: str = ""
+    links: bytes = b""  # the first two of `SortKeys.links`
+
+
+class ThreadRow(NamedTuple):
+    """What THREAD needs of an entry; a tuple, for there is one a message. `sent_at` is
+    INTERNALDATE where the message has no date (RFC 5256 2.2); the others are of `SortKeys`."""
+
+    uid: int
+    sent_at: int
+    subject: str
+    is_reply: bool
+    links: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +229,52 @@ class Security(enum.StrEnum):
     NONE = "none"
 
 
+class Auth(enum.StrEnum):
+    """How to log in: what suits the server, or one way and no other."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    LOGIN = "login"
+    CRAM_MD5 = "cram-md5"
+    SCRAM_SHA_256 = "scram-sha-256"
+    APOP = "apop"
+    USER = "user"
+    XOAUTH2 = "xoauth2"
+    OAUTHBEARER = "oauthbearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A SOCKS5 proxy (RFC 1928); with a user name it is asked for by RFC 1929."""
+
+    host: str
+    port: int
+    username: str = ""
+    # Secrets are not compared: a proxy whose password alone is new is no other endpoint.
+    password: Secret | None = field(default=None, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an account's maildrop is. `ca_file` is a PEM file for a private CA."""
+    """Where an account's maildrop is, and how it is reached.
+
+    `ca_file` is a PEM file for a private CA. `fingerprint` is the pinned certificate, the SHA-256
+    of the leaf as "4F:1C:...:A2": it counts instead of CA and name. `client_cert` and `client_key`
+    are PEM files (the key may be in the first). `bearer` says that the secret is an OAuth access
+    token.
+    """
 
     host: str
     port: int
     security: Security
     username: str
     ca_file: str | None = None
+    fingerprint: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    auth: Auth = Auth.AUTO
+    bearer: bool = False
+    proxy: Proxy | None = None
 
 
 class Secret:
@@ -235,6 +322,60 @@ class KnownItem:
     fingerprint: bytes
     listed_at: int  # when it was last seen in a listing
     missed_polls: int  # listings since then that lacked it
+    headers: bytes | None = None  # fingerprint of its header block, where that proves something
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What retention asks of a settled item that the last listing had.
+
+    `settled_at` and `deleted_at` (since when no device keeps it outside its Trash; None: one does)
+    are seconds since the epoch. `settled_watched` and `deleted_watched` are the same moments on
+    the account's own clock, which polls move: see `ReadTx.watched`. `message_id` is None where the
+    store has its bytes no more.
+    """
+
+    id: int
+    uidl: bytes | None
+    size: int | None
+    digest: bytes
+    settled_at: int
+    settled_watched: int
+    deleted_at: int | None
+    deleted_watched: int | None
+    kept_on_device: bool
+    message_id: MessageId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that the provider lists and that could not be had `failures` times in a row.
+
+    `said` is why, `next_try` when it is asked for again (seconds since the epoch), `stub` the
+    digest of the message that is shown in its place.
+    """
+
+    id: int
+    uidl: bytes | None
+    size: int | None
+    failures: int
+    next_try: int
+    said: str
+    stub: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDelete:
+    """One message that was deleted at the provider, or would be. `outcome` is one of planned,
+    asked (told, and nobody confirmed it), done, refused."""
+
+    address: str
+    at: int
+    uidl: bytes
+    size: int | None
+    digest: bytes
+    reason: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +407,41 @@ class PollReport:
     error: str = ""
     error_class: str = ""
     advice: str = ""
+    least_interval: int = 0  # seconds between logins, as far as this poll learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a poll is: `done` of `todo` messages were fetched, `octets` of `todo_octets` (as
+    LIST says), in `seconds`. `doing` is what it is at, for a person."""
+
+    doing: str
+    done: int = 0
+    todo: int = 0
+    octets: int = 0
+    todo_octets: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Octets a second."""
+        return self.octets / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while nobody can say."""
+        if not self.done or not self.octets:
+            return None
+        return max(0.0, (self.todo_octets - self.octets) / self.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """The state of an account that a person can read; kept over restarts."""
+    """The state of an account that a person can read; kept over restarts.
+
+    `notice` is one sentence about something that went well and is worth knowing, or empty.
+    `least_interval` are the seconds between logins that the provider taught us.
+    """
 
     address: str
     last_success: int | None = None
@@ -281,6 +452,8 @@ class AccountState:
     error: str = ""
     error_class: str = ""
     advice: str = ""
+    notice: str = ""
+    least_interval: int = 0
 
 
 # --- what commands bring back -----------------------------------------------------------

@@ -21,10 +21,12 @@ class Spool:
 
     `directory` holds the file of a message over `limits.SPOOL_IN_MEMORY`; make it one on the disk
     of the store, /tmp may be memory. `write` and `finish` raise OSError, e.g. when it is full.
+    `in_memory` replaces that limit, for one of several messages that wait together.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, in_memory: int | None = None) -> None:
         self._directory = directory
+        self._in_memory = in_memory
         self._memory: bytearray | None = bytearray()
         self._file: BinaryIO | None = None
         self._octets: bytes | mmap.mmap | None = None
@@ -43,7 +45,8 @@ class Spool:
     def write(self, data: bytes, /) -> None:
         if self._octets is not None or (self._memory is None and self._file is None):
             raise ValueError("the spool takes no more: it is finished or closed")
-        if self._memory is not None and self._size + len(data) > limits.SPOOL_IN_MEMORY:
+        most = limits.SPOOL_IN_MEMORY if self._in_memory is None else self._in_memory
+        if self._memory is not None and self._size + len(data) > most:
             self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory))  # noqa: SIM115  lives until close()
             self._file.write(self._memory)
             self._memory = None

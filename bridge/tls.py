@@ -2,7 +2,7 @@
 
 Rules:
 - TLS 1.2 or newer on both sides. A client context checks chain and name, against the system's
-  CAs or against one file instead of them; there is no way to switch that off.
+  CAs or against one file instead of them; a pinned certificate is the only other proof.
 - The own CA lives ten years. The leaf is kept over restarts and upgrades, so that a device that
   trusted it is not asked again; near its end it is renewed with the same key and the same CA.
 - Files are made 0600 before a secret is in them, are on disk before they have their name, and
@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import functools
+import hashlib
 import ipaddress
 import os
 import socket
@@ -36,24 +37,60 @@ class CertificateError(Exception):
     """A certificate or key cannot be used. The text is fit for a person and names the file."""
 
 
-def client_context(ca_file: str | None) -> ssl.SSLContext:
+def client_context(
+    ca_file: str | None,
+    *,
+    certificate: str | None = None,
+    key: str | None = None,
+    pinned: bool = False,
+) -> ssl.SSLContext:
     """A context that verifies the server: by the CAs of `ca_file` alone, or by the system's.
 
-    Raises CertificateError when `ca_file` cannot be read or holds no certificate.
+    `certificate` and `key` are PEM files by which the server knows us; the key may be in the
+    first. With `pinned` neither chain nor name are checked: whoever asks for that compares the
+    `fingerprint` of what the server shows before a word is sent. Raises CertificateError when a
+    file cannot be read or holds something else.
     """
+    files = tuple(file for file in (ca_file, certificate, key) if file is not None)
     try:
-        changed = os.stat(ca_file).st_mtime_ns if ca_file else 0
-        return _client_context(ca_file, changed)
-    except (OSError, ssl.SSLError) as error:
-        raise CertificateError(f"{ca_file}: no CA certificates to read here: {error}") from error
+        changed = tuple(os.stat(file).st_mtime_ns for file in files)
+    except OSError as error:
+        raise CertificateError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return _client_context(ca_file, certificate, key, pinned, changed)
 
 
 @functools.lru_cache(maxsize=64)
-def _client_context(ca_file: str | None, changed: int) -> ssl.SSLContext:
-    """Reading the system's CAs takes up to 50 ms: once is enough, until the file changes."""
-    context = ssl.create_default_context(cafile=ca_file)
+def _client_context(
+    ca_file: str | None,
+    certificate: str | None,
+    key: str | None,
+    pinned: bool,
+    changed: tuple[int, ...],
+) -> ssl.SSLContext:
+    """Reading the system's CAs takes up to 50 ms: once is enough, until a file changes."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(f"{ca_file}: no CA certificates to read here: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if pinned:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        try:
+            # Without a password of ours OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(certificate, key, password=b"")
+        except (OSError, ssl.SSLError) as error:
+            raise CertificateError(
+                f"{certificate} with {key or certificate}: not a certificate and its key in PEM, "
+                f"or the key has a password: {error}"
+            ) from error
     return context
+
+
+def fingerprint(certificate: bytes) -> str:
+    """SHA-256 of a certificate in DER, as mail programs and openssl show it: "4F:1C:...:A2"."""
+    return hashlib.sha256(certificate).digest().hex(":").upper()
 
 
 class ServerCertificate:

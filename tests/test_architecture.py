@@ -26,7 +26,9 @@ ROWS = {
     "bridge.pop3.protocol": 1,
     "bridge.mime": 1,
     "bridge.sync.plan": 1,
+    "bridge.sync.headers": 1,
     "bridge.sync.identity": 1,
+    "bridge.sync.retention": 1,
     "bridge.profiles": 1,
     "bridge.web.status": 1,
     "bridge.store": 2,
@@ -56,12 +58,17 @@ NOT_PURE = {
 }  # fmt: skip
 SQL_DRIVERS = {"sqlite3", "aiosqlite", "apsw", "asyncpg", "psycopg", "psycopg_pool"}
 SQL_ROOMS = {"bridge.store.sqlite", "bridge.store.postgres"}
-SOCKET_LIBRARIES = {"socket", "socketserver", "http", "urllib", "uvicorn", "poplib", "imaplib"}
+SOCKET_LIBRARIES = {
+    "socket", "socketserver", "http", "urllib", "uvicorn", "poplib", "imaplib", "httpx2",
+}  # fmt: skip
+NO_SOCKETS = {"urllib.parse"}  # but text alone
 SOCKET_CALLS = {
     "create_server", "create_connection", "create_unix_server", "create_unix_connection",
     "start_server", "open_connection", "start_unix_server", "open_unix_connection",
 }  # fmt: skip
 SOCKET_ROOMS = {
+    "bridge.auth.oauth",
+    "bridge.auth.redirect",
     "bridge.imap.server",
     "bridge.pop3.wire",
     "bridge.tls",  # asks which addresses this machine has
@@ -149,7 +156,8 @@ def broken_imports(module: Module, known: dict[str, Module]) -> Iterator[tuple[i
             yield line, f"is pure (row {own}) and imports {name}"
         if top in SQL_DRIVERS and not within(module.name, SQL_ROOMS):
             yield line, f"imports the SQL driver {name}"
-        if top in SOCKET_LIBRARIES and not within(module.name, SOCKET_ROOMS):
+        opens = top in SOCKET_LIBRARIES and name not in NO_SOCKETS
+        if opens and not within(module.name, SOCKET_ROOMS):
             yield line, f"imports {name}, but is no keeper of sockets"
 
 

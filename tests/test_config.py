@@ -18,15 +18,17 @@ from bridge.config import (
     Config,
     ConfigError,
     ImapConfig,
+    KeepOnServer,
     Listen,
     LoginConfig,
+    OAuthConfig,
     Pop3Config,
     WebConfig,
     find,
     load,
 )
 from bridge.config import tree as yamltree
-from bridge.model import Endpoint, Security
+from bridge.model import Auth, Endpoint, Security
 
 ROOT = Path(__file__).parent.parent
 HASH = PasswordHash("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$o8Z4P7Jt6c3Cfb1XbY3aHg")
@@ -184,6 +186,27 @@ BROKEN = {
             "10m, 1h or 2d is wanted; write interval: 15m"
         ],
     ),
+    "a quota without a unit": (
+        account() + "imap: {quota: {storage: 10000}}\n",
+        [
+            'config.yaml:6:16 imap.quota.storage: is "10000", a size such as 500MB or 10GB is '
+            "wanted; write storage: 10GB"
+        ],
+    ),
+    "a quota of no messages": (
+        account() + "imap: {quota: {messages: 0}}\n",
+        [
+            'config.yaml:6:16 imap.quota.messages: is "0", a number of messages is wanted; '
+            "write messages: 100000"
+        ],
+    ),
+    "a quota that is a size": (
+        account() + "imap: {quota: 10GB}\n",
+        [
+            "config.yaml:6:8 imap.quota: is text, storage, messages or both is wanted; "
+            "write quota: {storage: 10GB, messages: 100000}"
+        ],
+    ),
     "an interval of nothing": (
         account("    interval: 0m\n"),
         [
@@ -199,11 +222,30 @@ BROKEN = {
         ],
     ),
     "deleting on the server": (
-        account("    keep_on_server: 14d\n"),
+        account("    keep_on_server: never\n"),
         [
-            'config.yaml:4:5 accounts[0].keep_on_server: is "14d"; other policies than '
-            "forever come "
-            "later, nothing is deleted on the server until then; write keep_on_server: forever"
+            'config.yaml:4:5 accounts[0].keep_on_server: is "never"; forever, or days such as '
+            "30d, are wanted; write keep_on_server: forever"
+        ],
+    ),
+    "a policy without rules": (
+        account("    keep_on_server: {}\n"),
+        [
+            "config.yaml:4:5 accounts[0].keep_on_server: is an empty mapping; "
+            "write keep_on_server: forever"
+        ],
+    ),
+    "a policy with wrong rules": (
+        account("    keep_on_server: {days: 0, after_device_delete: 5m, max_size: 12, trash: 1}\n"),
+        [
+            'config.yaml:4:22 accounts[0].keep_on_server.days: is "0"; forever, or days such as '
+            "30d, are wanted; write keep_on_server: forever",
+            'config.yaml:4:31 accounts[0].keep_on_server.after_device_delete: is "5m"; a grace '
+            "time from 1h such as 12h or 7d is wanted; write after_device_delete: 7d",
+            'config.yaml:4:56 accounts[0].keep_on_server.max_size: is "12"; a size such as 800MB '
+            "or 2GB is wanted; write max_size: 800MB",
+            "config.yaml:4:70 accounts[0].keep_on_server.trash: is not known; delete it; known "
+            "here: days, after_device_delete, max_size",
         ],
     ),
     "a mailbox with an empty level": (
@@ -373,6 +415,29 @@ def test_mistake(folder: Path, name: str) -> None:
     assert mistakes(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "days", "grace", "size"),
+    [
+        ("forever", None, None, None),
+        ("30d", 30 * 86_400, None, None),
+        ("{days: 30}", 30 * 86_400, None, None),
+        ("{after_device_delete: 7d}", None, 7 * 86_400, None),
+        (
+            "{days: 30d, after_device_delete: 12h, max_size: 800MB}",
+            30 * 86_400,
+            12 * 3_600,
+            800_000_000,
+        ),
+        ("{max_size: 2GB}", None, None, 2_000_000_000),
+    ],
+)
+def test_what_is_kept_on_the_server(
+    folder: Path, written: str, days: int | None, grace: int | None, size: int | None
+) -> None:
+    kept = good(account(f"    keep_on_server: {written}\n")).accounts[0].keep_on_server
+    assert (kept.days, kept.after_device_delete, kept.max_size) == (days, grace, size)
+
+
 def test_all_mistakes_at_once(folder: Path) -> None:
     text = (
         "databse: sqlite\n"
@@ -395,7 +460,8 @@ def test_all_mistakes_at_once(folder: Path) -> None:
 
 def test_the_example_is_right(folder: Path) -> None:
     config = good((ROOT / "config.example.yaml").read_text())
-    assert [each.address for each in config.accounts] == ["me@example.org", "us@example.net"]
+    addresses = ["me@example.org", "us@example.net", "you@outlook.com"]
+    assert [each.address for each in config.accounts] == addresses
     assert config.accounts[1].login_name == "family"
 
 
@@ -403,15 +469,33 @@ def test_the_example_names_every_key() -> None:
     text = (ROOT / "config.example.yaml").read_text()
 
     sections = (Config, ImapConfig, CertificateFiles, WebConfig, AccountConfig, Pop3Config)
-    keys = [key for section in (*sections, LoginConfig) for key in section.model_fields]
+    last = (LoginConfig, OAuthConfig)
+    keys = [key for section in (*sections, *last) for key in section.model_fields]
     assert [key for key in keys if f"{key}:" not in text] == []
+
+
+def test_quota_and_hidden_capabilities(folder: Path) -> None:
+    config = good(
+        GOOD.replace("logins:\n  - {", "logins:\n  - {hide_capabilities: [qresync, UTF8=ACCEPT], ")
+        + "imap: {quota: {storage: 2gb, messages: 10}}\n"
+    )
+    assert config.imap.quota is not None
+    assert (config.imap.quota.storage, config.imap.quota.messages) == (2 * 1024**3, 10)
+    assert config.logins[0].hide_capabilities == ("QRESYNC", "UTF8=ACCEPT")
+
+
+@pytest.mark.parametrize("word", ["IMAP4rev1", "'two words'", "''"])
+def test_what_cannot_be_hidden(folder: Path, word: str) -> None:
+    text = GOOD.replace("logins:\n  - {", f"logins:\n  - {{hide_capabilities: [{word}], ")
+    (mistake,) = mistakes(text)
+    assert "the name of a capability is wanted" in mistake
 
 
 def test_defaults(folder: Path) -> None:
     config = good(GOOD)
     only = config.accounts[0]
     assert only.endpoint == Endpoint("pop.gmx.net", 995, Security.TLS, "me")
-    assert (only.interval, only.keep_on_server, only.mailbox) == (900, "forever", "INBOX")
+    assert (only.interval, only.keep_on_server, only.mailbox) == (900, KeepOnServer(), "INBOX")
     assert only.login_name == "me@gmx.de"
     assert config.imap.listen == (Listen("127.0.0.1", 1143),)
     assert config.imap.listen_tls == (Listen("0.0.0.0", 1993),)
@@ -582,6 +666,186 @@ def test_nothing_shows_a_secret(folder: Path) -> None:
         said = mistakes(GOOD.replace("password: abc}\nl", broken + "}\nl"))
         assert said
         assert "hunter2" not in "".join(each.partition(": ")[2] for each in said)
+
+
+OAUTH = "oauth: {provider: microsoft, client_id: abc, tenant: consumers}"
+PIN = ":".join(["4F"] * 32)
+
+
+def with_pop3(keys: str) -> str:
+    """GOOD with these keys instead of its password, on line 3."""
+    return GOOD.replace("username: me, password: abc}", f"username: me, {keys}}}")
+
+
+def test_how_a_server_is_reached(folder: Path) -> None:
+    for name, mode in (("client.pem", 0o644), ("client.key", 0o600)):
+        write("words", name, mode)
+    keys = (
+        f"auth: scram-sha-256, tls_fingerprint: 'sha256:{PIN.lower()}', client_cert: client.pem, "
+        "client_key: client.key, proxy: 'socks5://me:p%40ss%3A@[::1]:1080'"
+    )
+    endpoint = good(account(pop3=f", {keys}")).accounts[0].endpoint
+    assert endpoint.auth is Auth.SCRAM_SHA_256
+    assert endpoint.fingerprint == PIN
+    assert endpoint.client_cert == str(folder / "client.pem")
+    assert endpoint.client_key == str(folder / "client.key")
+    assert not endpoint.bearer
+    proxy = endpoint.proxy
+    assert proxy is not None
+    assert (proxy.host, proxy.port, proxy.username) == ("::1", 1080, "me")
+    assert proxy.password is not None
+    assert proxy.password.reveal() == "p@ss:"
+    assert "p@ss" not in repr(endpoint)
+
+
+@pytest.mark.parametrize("written", [PIN, PIN.replace(":", ""), f"SHA256:{PIN}", f"SHA-256={PIN}"])
+def test_spellings_of_a_fingerprint(folder: Path, written: str) -> None:
+    found = good(account(pop3=f", tls_fingerprint: '{written}'"))
+    assert found.accounts[0].endpoint.fingerprint == PIN
+
+
+@pytest.mark.parametrize("auth", ["auto", "xoauth2", "oauthbearer"])
+def test_oauth_instead_of_a_password(folder: Path, auth: str) -> None:
+    only = good(with_pop3(f"{OAUTH}, auth: {auth}")).accounts[0]
+    assert only.endpoint.bearer
+    assert only.pop3.oauth is not None
+    client = only.pop3.oauth.client
+    assert client.client_id == "abc"
+    assert client.provider.token.startswith("https://login.microsoftonline.com/consumers/")
+
+
+def test_a_command_that_prints_access_tokens(folder: Path) -> None:
+    only = good(with_pop3("password_command: printf token, auth: xoauth2")).accounts[0]
+    assert only.endpoint.bearer
+    assert only.password().reveal() == "token"
+
+
+def test_a_provider_of_ones_own(folder: Path) -> None:
+    keys = (
+        "provider: custom, client_id: abc, client_secret: canary, scope: 'a b', "
+        "token_endpoint: https://id.example.org/t, device_endpoint: https://id.example.org/d"
+    )
+    config = good(with_pop3(f"oauth: {{{keys}}}"))
+    oauth = config.accounts[0].pop3.oauth
+    assert oauth is not None
+    provider = oauth.client.provider
+    assert (provider.token, provider.device) == (
+        "https://id.example.org/t",
+        "https://id.example.org/d",
+    )
+    assert (provider.scope, provider.authorization) == ("a b", "")
+    assert "canary" not in repr(config) + config.model_dump_json()
+    said = mistakes(with_pop3(f"oauth: {{{keys}}}"), mode=0o644)
+    assert said == ["config.yaml:1:1: holds passwords and can be read by others (mode 0644); "
+                    "chmod 600 config.yaml"]  # fmt: skip
+
+
+REACHED = {
+    "an unknown way to log in": (
+        "password: abc, auth: kerberos",
+        'auth: is "kerberos", auto, plain, login, cram-md5, scram-sha-256, apop, user, xoauth2, '
+        "oauthbearer is wanted; write auth: auto",
+    ),
+    "a fingerprint that is none": (
+        "password: abc, tls_fingerprint: 'SHA1:4F:1C'",
+        'tls_fingerprint: is "SHA1:4F:1C", the SHA-256 of a certificate is wanted: 32 pairs of hex '
+        "digits; write tls_fingerprint: 'SHA256:4F:1C:...:A2'",
+    ),
+    "a fingerprint and a CA": (
+        f"password: abc, ca_file: config.yaml, tls_fingerprint: '{PIN}'",
+        "tls_fingerprint: is a second proof of the server, beside ca_file; delete one of the two",
+    ),
+    "a fingerprint without TLS": (
+        f"password: abc, security: none, allow_plaintext: yes, tls_fingerprint: '{PIN}'",
+        "tls_fingerprint: means nothing where security is none; write security: tls, or delete it",
+    ),
+    "a key without its certificate": (
+        "password: abc, client_key: config.yaml",
+        "client_key: has no client_cert beside it; write client_cert: client.pem",
+    ),
+    "a proxy that is none": (
+        "password: abc, proxy: 'http://me:canary@127.0.0.1:8080'",
+        "proxy: is no SOCKS5 proxy; write proxy: socks5://127.0.0.1:1080",
+    ),
+    "a proxy without a port": (
+        "password: abc, proxy: 'socks5://127.0.0.1'",
+        "proxy: is no SOCKS5 proxy; write proxy: socks5://127.0.0.1:1080",
+    ),
+    "a password beside oauth": (
+        f"password: abc, {OAUTH}",
+        "oauth: is a second source for this password, beside password; delete one of the two",
+    ),
+    "a way with a password beside oauth": (
+        f"{OAUTH}, auth: plain",
+        "auth: is a way to log in with a password, and there is oauth; write auth: auto",
+    ),
+    "a token in clear": (
+        f"{OAUTH}, security: none, allow_plaintext: yes",
+        "security: is none, and a token must not cross the network in clear; write security: tls",
+    ),
+    "an unknown provider": (
+        "oauth: {provider: yahoo, client_id: abc}",
+        'oauth.provider: is "yahoo", microsoft, google or custom is wanted; '
+        "write provider: microsoft",
+    ),
+    "oauth without a client": (
+        "oauth: {provider: google}",
+        "oauth.client_id: is missing; write client_id: 0f3c...",
+    ),
+    "an endpoint that is known": (
+        "oauth: {provider: google, client_id: abc, scope: x}",
+        "oauth.scope: is for provider: custom; delete it",
+    ),
+    "a tenant of nobody": (
+        "oauth: {provider: google, client_id: abc, tenant: x}",
+        "oauth.tenant: is for provider: microsoft; delete it",
+    ),
+    "a tenant that would be a path": (
+        "oauth: {provider: microsoft, client_id: abc, tenant: a/b}",
+        'oauth.tenant: is "a/b", no name of a tenant; write tenant: consumers',
+    ),
+    "a provider of ones own without endpoints": (
+        "oauth: {provider: custom, client_id: abc, device_endpoint: 'https://x/d'}",
+        "oauth: has no token_endpoint or no scope, which provider: custom needs; "
+        "write token_endpoint: https://id.example.org/token",
+    ),
+    "a provider of ones own without a sign-in": (
+        "oauth: {provider: custom, client_id: abc, scope: x, token_endpoint: 'https://x/t'}",
+        "oauth: has no way to sign in: device_endpoint or authorization_endpoint; "
+        "write device_endpoint: https://id.example.org/device",
+    ),
+    "X007 an endpoint in clear": (
+        "oauth: {provider: custom, client_id: abc, scope: x, token_endpoint: 'http://x/t', "
+        "device_endpoint: 'https://x/d'}",
+        "oauth.token_endpoint: is http: a token would cross the network in clear; "
+        "write https://id.example.org/token",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_mistake_in_how_a_server_is_reached(folder: Path, name: str) -> None:
+    keys, expected = REACHED[name]
+    (said,) = mistakes(with_pop3(keys))
+    assert said.partition("accounts[0].pop3.")[2] == expected
+    assert "canary" not in said
+
+
+def test_a_private_key_of_a_client_must_be_private(folder: Path) -> None:
+    write("words", "client.pem", 0o644)
+    (said,) = mistakes(account(pop3=", client_cert: client.pem, client_key: client.pem"))
+    assert "client_key" in said
+    assert "can be read by others" in said
+
+
+def test_a_proxy_with_a_password_makes_the_file_a_secret(folder: Path) -> None:
+    keys = "password_command: printf x, proxy: 'socks5://me:canary@127.0.0.1:1080'"
+    text = with_pop3(keys).replace("name: me@gmx.de, password: abc", "name: me@gmx.de, HASH")
+    text = text.replace("HASH", "password_file: secret")
+    write("words", "secret", 0o600)
+    (said,) = mistakes(text, mode=0o644)
+    assert "holds passwords" in said
+    assert "canary" not in repr(good(text))
 
 
 def test_aliases_and_merges(folder: Path) -> None:

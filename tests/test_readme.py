@@ -52,7 +52,7 @@ def test_every_command_is_in_the_table_and_no_other() -> None:
     existing = {
         info.name or (info.callback.__name__ if info.callback else "")
         for info in app.registered_commands
-    }
+    } | {str(group.name) for group in app.registered_groups}
     assert documented == existing
 
 

@@ -24,6 +24,7 @@ from typing import TypeAlias
 import argon2
 
 from bridge import limits
+from bridge.auth import scram
 from bridge.model import Secret
 
 _THREADS = 2  # each takes 64 MiB while it works
@@ -102,6 +103,8 @@ class Passwords:
                 self._plain[name] = self._digest(verifier)
         dearest = max(self._hashed.values(), key=lambda each: each.cost, default=None)
         self._decoy = dearest
+        plain = {name: each for name, each in verifiers.items() if isinstance(each, Secret)}
+        self._scram = scram.Verifiers(plain, others=len(self._hashed))
         self._remembered: dict[str, tuple[bytes, float]] = {}
         self._running: dict[tuple[str, bytes], _Asked] = {}
 
@@ -127,6 +130,33 @@ class Passwords:
         if right and self._hashed.get(name) is hashed:
             self._remembered[name] = (digest, self._clock() + _REMEMBERED_SECONDS)
         return right
+
+    # --- SCRAM --------------------------------------------------------------------------
+
+    @property
+    def offers_scram(self) -> bool:
+        """Whether every login can sign in by SCRAM-SHA-256."""
+        return self._scram.complete
+
+    def exchange(self) -> scram.Exchange:
+        """For one AUTHENTICATE: hand it to `challenge`, then to `signed_in`."""
+        return scram.Exchange(self._scram)
+
+    async def challenge(self, exchange: scram.Exchange, client_first: bytes) -> bytes:
+        """What the client must answer. Raises ScramRefused."""
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, exchange.challenge, client_first)
+
+    def signed_in(self, exchange: scram.Exchange, client_final: bytes) -> tuple[str, bytes]:
+        """The login that proved itself, and our own proof for it. Raises ScramRefused."""
+        signature = exchange.signature(client_final)
+        login = exchange.verifiers.login(exchange.name)
+        if login is None or exchange.verifiers is not self._scram:
+            raise scram.ScramRefused
+        return login, signature
+
+    # --- argon2 -------------------------------------------------------------------------
 
     async def _ask(self, name: str, digest: bytes, against: PasswordHash, password: Secret) -> bool:
         """One thread's work for all who ask the same now; it ends with the last of them."""

@@ -1,14 +1,18 @@
 """Secrets that lie outside the config: in a file of one line, or behind a command.
 
 Rules: a secret file is readable by its owner alone, or it is refused with the chmod line; its one
-line is taken as it is, but for its line end; no error shows what was in it.
+line is taken as it is, but for its line end; no error shows what was in it. A file that we write
+is private before anything is in it, and whole before it has its name.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 from bridge import limits
@@ -85,3 +89,33 @@ def why_not_private(path: Path) -> tuple[str, str] | None:
             f"chmod 600 {shlex.quote(str(path))}",
         )
     return None
+
+
+def write_private(path: Path, octets: bytes, *, replace: bool = True) -> None:
+    """Writes a file of mode 0600, durable before it has its name; its owner is the folder's, so
+    that what root writes the daemon can read. With `replace` False a file that is there stays.
+
+    Raises OSError.
+    """
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
+    try:
+        with open(fd, "wb") as file:
+            if os.geteuid() == 0:
+                folder = path.parent.stat()
+                os.fchown(fd, folder.st_uid, folder.st_gid)
+            file.write(octets)
+            file.flush()
+            os.fsync(fd)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    folder_fd = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)

@@ -11,10 +11,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
+from bridge.cli.account import account
 from bridge.cli.check import check
 from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
 from bridge.cli.healthcheck import healthcheck
+from bridge.cli.log import log
 from bridge.cli.poll import poll
 from bridge.cli.run import run as run_command
 from bridge.cli.status import status
@@ -32,6 +34,8 @@ app = typer.Typer(
 app.command("run")(run_command)
 for each in (check, poll, status, demo, healthcheck):
     app.command()(each)
+app.add_typer(account, name="account")
+app.add_typer(log, name="log")
 
 
 def _version(asked: bool) -> None:

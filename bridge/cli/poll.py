@@ -1,4 +1,4 @@
-"""`popbridge poll`: ask the running daemon to poll now, and wait."""
+"""`popbridge poll`: ask the running daemon to poll now, and wait; or ask what it would delete."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table
+from bridge.cli.log import print_deletes
 from bridge.model import PollReport
 
 _CODES = {"auth": Exit.PERMISSION, "busy": Exit.TRY_LATER, "store": Exit.TRY_LATER}
@@ -20,6 +21,13 @@ def poll(
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Poll nobody: list what keep_on_server would delete at the provider now.",
+        ),
+    ] = False,
 ) -> None:
     """Poll now and wait for the result; joins a poll that is under way.
 
@@ -29,6 +37,10 @@ def poll(
     from bridge.cli.control import ask, target
     from bridge.web.status import reports_of_json
 
+    if dry_run:
+        said = ask(config, "GET", target("/deletes/planned", address=address))
+        print_deletes(said, as_json=as_json, none="nothing would be deleted at a provider")
+        return
     said = ask(config, "POST", target("/poll", address=address), seconds=None)
     reports = reports_of_json(said)
     if as_json:

@@ -8,6 +8,8 @@ import time
 import typer
 
 from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table
+from bridge.logs import printable
+from bridge.model import Progress
 from bridge.web.status import Status
 
 
@@ -41,6 +43,12 @@ def _print(status: Status, now: int) -> None:
     print_table(columns, rows)
     for each in status.accounts:
         account = each.account
+        if each.progress is not None:
+            print(f"{printable(account.address)}: {progress(each.progress)}")
+        elif each.waits:
+            print(f"{printable(account.address)}: {printable(each.waits)}")
+        if account.notice:
+            complain(f"{account.address}: {account.notice}")
         if account.error:
             said = f"{account.address}: {account.error}"
             complain("; ".join(filter(None, (said, account.advice))))
@@ -48,6 +56,21 @@ def _print(status: Status, now: int) -> None:
         complain("the database does not answer; look at the daemon's log")
     connections = f"{status.sessions} connection{'s' * (status.sessions != 1)}"
     print(f"popbridge {status.version}, {' '.join(status.listening)}, {connections}")
+
+
+def progress(found: Progress) -> str:
+    """`fetching 812 of 2,143 messages, 498.0 of 1,300.0 MB, 3.1 MB/s, about 4 min left`."""
+    if not found.todo:
+        return printable(found.doing)
+    said = (
+        f"{printable(found.doing)} {found.done:,} of {found.todo:,} messages, "
+        f"{found.octets / 1e6:,.1f} of {found.todo_octets / 1e6:,.1f} MB, "
+        f"{found.rate / 1e6:,.1f} MB/s"
+    )
+    left = found.seconds_left
+    if left is None:
+        return said
+    return f"{said}, about {f'{left / 60:.0f} min' if left >= 90 else f'{left:.0f} s'} left"
 
 
 def span(moment: int | None, now: int) -> str:

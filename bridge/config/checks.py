@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from bridge import limits
 from bridge.auth.secrets import SecretError, read_secret, why_not_private
 from bridge.config import tree as yamltree
-from bridge.config.models import Config, is_loopback, located, quoted
+from bridge.config.models import Config, is_loopback, located
+from bridge.config.values import quoted
 from bridge.config.wording import SECRET_KEYS, ConfigError, Mistake, dotted, empty, explain
 from bridge.model import Security
 
@@ -119,7 +120,7 @@ class _Check:
         inline = False
         for path, holder in (*self._each("accounts", "pop3"), *self._each("logins")):
             known = ["password", "password_file"]
-            known.append("password_hash" if path[0] == "logins" else "password_command")
+            known += ["password_hash"] if path[0] == "logins" else ["password_command", "oauth"]
             given = [key for key in holder if key in known]
             if len(given) > 1:
                 text = f"is a second source for this password, beside {given[0]}"
@@ -129,9 +130,13 @@ class _Check:
                 self.add(path, "has no password", advice)
             for key in given:
                 inline = inline or key in SECRET_KEYS - {"password_command"}
-                if (*path, key) in self.tree.commented and key in SECRET_KEYS:
-                    text = "has a # behind it: YAML would cut the password there"
-                    self.add((*path, key), text, "put the password in 'single quotes'")
+                self._cut_secret((*path, key))
+        for path, pop3 in self._each("accounts", "pop3"):
+            oauth, proxy = pop3.get("oauth"), pop3.get("proxy")
+            inline = inline or (isinstance(proxy, str) and "@" in proxy)
+            if isinstance(oauth, dict) and "client_secret" in oauth:
+                inline = True
+                self._cut_secret((*path, "oauth", "client_secret"))
         complaint = why_not_private(self.path) if inline else None
         if complaint:
             self.mistakes.add(
@@ -139,6 +144,11 @@ class _Check:
                     str(self.path), 1, 1, "", f"holds passwords and {complaint[0]}", complaint[1]
                 )
             )
+
+    def _cut_secret(self, path: yamltree.Path) -> None:
+        if path in self.tree.commented and path[-1] in SECRET_KEYS:
+            text = "has a # behind it: YAML would cut the password there"
+            self.add(path, text, "put the password in 'single quotes'")
 
     def _accounts(self) -> None:
         seen: dict[str, yamltree.Path] = {}
@@ -159,6 +169,50 @@ class _Check:
                     "is none: password and mail would cross the network in clear",
                     "write security: tls, or allow_plaintext: true beside it",
                 )
+            self._tls(path, pop3)
+            self._oauth(path, pop3)
+
+    def _tls(self, path: yamltree.Path, pop3: dict[str, yamltree.Value]) -> None:
+        """Keys about TLS want TLS; a pin and a CA are two answers to one question."""
+        if "client_key" in pop3 and "client_cert" not in pop3:
+            text = "has no client_cert beside it"
+            self.add((*path, "client_key"), text, "write client_cert: client.pem")
+        if "tls_fingerprint" in pop3 and "ca_file" in pop3:
+            text = "is a second proof of the server, beside ca_file"
+            self.add((*path, "tls_fingerprint"), text, "delete one of the two")
+        if pop3.get("security") == Security.NONE:
+            for key in ("tls_fingerprint", "client_cert"):
+                if key in pop3:
+                    text = "means nothing where security is none"
+                    self.add((*path, key), text, "write security: tls, or delete it")
+
+    def _oauth(self, path: yamltree.Path, pop3: dict[str, yamltree.Value]) -> None:
+        """What goes with an OAuth sign-in: a way to log in with it, TLS, and its endpoints."""
+        auth, oauth, host = pop3.get("auth", "auto"), pop3.get("oauth"), pop3.get("host")
+        bearer = oauth is not None or auth in ("xoauth2", "oauthbearer")
+        # RFC 7628 4: a bearer token needs TLS; whoever reads it can use it.
+        if bearer and pop3.get("security") == Security.NONE and not is_loopback(str(host)):
+            text = "is none, and a token must not cross the network in clear"
+            self.add((*path, "security"), text, "write security: tls")
+        if not isinstance(oauth, dict):
+            return
+        if auth not in ("auto", "xoauth2", "oauthbearer"):
+            text = "is a way to log in with a password, and there is oauth"
+            self.add((*path, "auth"), text, "write auth: auto")
+        at = (*path, "oauth")
+        own = ("token_endpoint", "device_endpoint", "authorization_endpoint", "scope")
+        if oauth.get("provider") != "custom":
+            for key in [key for key in own if key in oauth]:
+                self.add((*at, key), "is for provider: custom", "delete it")
+        else:
+            if "token_endpoint" not in oauth or "scope" not in oauth:
+                text = "has no token_endpoint or no scope, which provider: custom needs"
+                self.add(at, text, "write token_endpoint: https://id.example.org/token")
+            if "device_endpoint" not in oauth and "authorization_endpoint" not in oauth:
+                text = "has no way to sign in: device_endpoint or authorization_endpoint"
+                self.add(at, text, "write device_endpoint: https://id.example.org/device")
+        if "tenant" in oauth and oauth.get("provider") != "microsoft":
+            self.add((*at, "tenant"), "is for provider: microsoft", "delete it")
 
     def _logins(self) -> None:
         """No login twice; each one that an account uses has an entry."""
@@ -200,13 +254,16 @@ class _Check:
                 except SecretError as error:
                     self.add(at, str(error), "write the password into it, on one line")
         public: list[yamltree.Path] = [("imap", "certificate", "cert")]
-        public += [(*path, "ca_file") for path, _ in self._each("accounts", "pop3")]
+        accounts = [path for path, _ in self._each("accounts", "pop3")]
+        public += [(*path, key) for path in accounts for key in ("ca_file", "client_cert")]
         for at in public:
             if (file := self._file(at)) and not (file.is_file() and os.access(file, os.R_OK)):
                 self.add(at, f"{file} cannot be read", "name a file in PEM form")
-        key: yamltree.Path = ("imap", "certificate", "key")
-        if file := self._file(key):
-            self._not_private(key, file)
+        private: list[yamltree.Path] = [("imap", "certificate", "key")]
+        private += [(*path, "client_key") for path in accounts]
+        for at in private:
+            if file := self._file(at):
+                self._not_private(at, file)
 
     def _not_private(self, path: yamltree.Path, file: Path) -> bool:
         complaint = why_not_private(file)

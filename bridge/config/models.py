@@ -1,7 +1,8 @@
 """What may be written in the config file, and the frozen values that the daemon gets.
 
 Rules: a field's `description` is what a mistake says is wanted, its first example what to write;
-whatever came as text is made a value here, once; secrets never show in a repr.
+whatever came as text is made a value here, once; secrets never show in a repr. It is long because
+every key that may be written stands here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,29 +23,21 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
 )
-from pydantic_core import PydanticCustomError
 
 from bridge import limits
+from bridge.auth import oauth
 from bridge.auth.passwords import PasswordHash, Verifier
 from bridge.auth.secrets import read_secret, run_secret
-from bridge.model import Endpoint, Secret, Security
+from bridge.config import values
+from bridge.config.values import quoted
+from bridge.config.values import wrong as _wrong
+from bridge.model import Auth, Endpoint, Proxy, Secret, Security
 
 PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
 _INTERVAL = "a time from 1s to 30d such as 30s, 10m, 1h or 2d"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _wrong(text: str, advice: str) -> PydanticCustomError:
-    return PydanticCustomError("mistake", "{text}", {"text": text, "advice": advice})
-
-
-def short(text: str) -> str:
-    safe = "".join(each if each.isprintable() else "?" for each in text[:60])
-    return safe + "..." if len(text) > 60 else safe
-
-
-def quoted(text: str) -> str:
-    return f'"{short(text)}"'
+_SIZE = "a size such as 500MB or 10GB"
+_SIZES = {"KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
 class Listen(NamedTuple):
@@ -105,6 +98,26 @@ def _duration(value: object) -> object:
     if not 1 <= seconds <= 30 * _UNITS["d"]:  # a bare number is none: seconds or minutes?
         raise _wrong(f"is {quoted(value)}, {_INTERVAL} is wanted", "write interval: 15m")
     return seconds
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([1-9][0-9]{0,6})\s?([KMGT]B)", value, re.IGNORECASE)
+    if not found:  # a bare number is none: octets or megabytes?
+        raise _wrong(f"is {quoted(value)}, {_SIZE} is wanted", "write storage: 10GB")
+    return int(found[1]) * _SIZES[found[2].upper()]
+
+
+def _capability(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[A-Za-z0-9=+&.-]{1,60}", value) or value.upper() == "IMAP4REV1":
+        raise _wrong(
+            f"is {quoted(value)}, the name of a capability is wanted",
+            "write hide_capabilities: [QRESYNC]",
+        )
+    return value.upper()
 
 
 def _secret(value: object) -> object:
@@ -186,14 +199,52 @@ def _database(value: object) -> object:
     return value
 
 
-def _forever(value: object) -> object:
-    if isinstance(value, str) and value != "forever":
+def _keep(value: object) -> object:
+    """`forever`, `30d`, or a mapping of `KeepOnServer`."""
+    if value == "forever":
+        return {}
+    if isinstance(value, str):
+        return {"days": _days(value)}
+    if isinstance(value, dict) and not value:
+        raise _wrong("is an empty mapping", "write keep_on_server: forever")
+    return value
+
+
+def _days(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,5})\s?d?", value)
+    days = int(found[1]) if found else 0
+    if not 1 <= days <= 36_500:
         raise _wrong(
-            f"is {quoted(value)}; other policies than forever come later, nothing is deleted on "
-            "the server until then",
+            f"is {quoted(value)}; forever, or days such as 30d, are wanted",
             "write keep_on_server: forever",
         )
-    return value
+    return days * _UNITS["d"]
+
+
+def _grace(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,5})\s?([hd])", value)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not _UNITS["h"] <= seconds <= 36_500 * _UNITS["d"]:
+        raise _wrong(
+            f"is {quoted(value)}; a grace time from 1h such as 12h or 7d is wanted",
+            "write after_device_delete: 7d",
+        )
+    return seconds
+
+
+def _octets(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,6})\s?(MB|GB)", value)
+    if not found or int(found[1]) == 0:
+        raise _wrong(
+            f"is {quoted(value)}; a size such as 800MB or 2GB is wanted", "write max_size: 800MB"
+        )
+    return int(found[1]) * (10**6 if found[2] == "MB" else 10**9)
 
 
 def _certificate(value: object) -> object:
@@ -209,6 +260,13 @@ Hashed = Annotated[
     BeforeValidator(_hash),
     PlainSerializer(lambda _: "***", return_type=str),
 ]
+Fingerprint = Annotated[str, BeforeValidator(values.fingerprint)]
+ProxyUrl = Annotated[
+    InstanceOf[Proxy],
+    BeforeValidator(values.proxy),
+    PlainSerializer(lambda _: "***", return_type=str),
+]
+EndpointUrl = Annotated[str, BeforeValidator(values.endpoint)]
 Name = Annotated[str, BeforeValidator(_name)]
 File = Annotated[Path, BeforeValidator(_path)]
 
@@ -222,6 +280,15 @@ class _Section(BaseModel):
 class CertificateFiles(_Section):
     cert: File = Field(description="a file", examples=["/etc/ssl/mail.pem"])
     key: File = Field(description="a file", examples=["/etc/ssl/mail.key"])
+
+
+class QuotaConfig(_Section):
+    storage: Annotated[int, BeforeValidator(_size)] | None = Field(
+        default=None, description=_SIZE, examples=["10GB"]
+    )
+    messages: int | None = Field(
+        default=None, ge=1, le=2**32 - 1, description="a number of messages", examples=["100000"]
+    )
 
 
 class ImapConfig(_Section):
@@ -239,6 +306,11 @@ class ImapConfig(_Section):
         default=None,
         description="auto, or cert and key",
         examples=["auto", "{cert: FILE, key: FILE}"],
+    )
+    quota: QuotaConfig | None = Field(
+        default=None,
+        description="storage, messages or both",
+        examples=["{storage: 10GB, messages: 100000}"],
     )
 
 
@@ -259,6 +331,49 @@ class _HasSecret(_Section):
     )
 
 
+class OAuthConfig(_Section):
+    """Who we are to an identity provider; instead of a password."""
+
+    provider: Literal["microsoft", "google", "custom"] = Field(
+        description="microsoft, google or custom", examples=["microsoft"]
+    )
+    client_id: Name = Field(
+        description="the id that the provider gave your program", examples=["0f3c..."]
+    )
+    client_secret: SecretText | None = Field(
+        default=None, repr=False, description="text", examples=["'the secret, in single quotes'"]
+    )
+    tenant: Annotated[str, BeforeValidator(values.tenant)] = Field(
+        default="common", description="a tenant of Microsoft", examples=["consumers"]
+    )
+    token_endpoint: EndpointUrl | None = Field(
+        default=None, description="a URL", examples=["https://id.example.org/token"]
+    )
+    device_endpoint: EndpointUrl | None = Field(
+        default=None, description="a URL", examples=["https://id.example.org/device"]
+    )
+    authorization_endpoint: EndpointUrl | None = Field(
+        default=None, description="a URL", examples=["https://id.example.org/authorize"]
+    )
+    scope: Name | None = Field(default=None, description="text", examples=["mail offline_access"])
+
+    @property
+    def client(self) -> oauth.Client:
+        if self.provider == "microsoft":
+            provider = oauth.microsoft(self.tenant)
+        elif self.provider == "google":
+            provider = oauth.GOOGLE
+        else:
+            provider = oauth.Provider(
+                name="the provider",
+                token=self.token_endpoint or "",
+                device=self.device_endpoint or "",
+                authorization=self.authorization_endpoint or "",
+                scope=self.scope or "",
+            )
+        return oauth.Client(provider, self.client_id, self.client_secret)
+
+
 class Pop3Config(_HasSecret):
     host: Name = Field(description="a host name", examples=["pop.example.org"])
     port: int | None = Field(
@@ -271,8 +386,40 @@ class Pop3Config(_HasSecret):
     password_command: Annotated[tuple[str, ...], BeforeValidator(_command)] | None = Field(
         default=None, min_length=1, repr=False, description="a command", examples=["pass show mail"]
     )
+    oauth: OAuthConfig | None = Field(
+        default=None,
+        repr=False,
+        description="a section",
+        examples=["{provider: microsoft, client_id: ...}"],
+    )
+    auth: Auth = Field(default=Auth.AUTO, description=", ".join(Auth), examples=["auto"])
     ca_file: File | None = Field(default=None, description="a file", examples=["private-ca.pem"])
+    tls_fingerprint: Fingerprint | None = Field(
+        default=None, description="a SHA-256", examples=["'SHA256:4F:1C:...:A2'"]
+    )
+    client_cert: File | None = Field(default=None, description="a file", examples=["client.pem"])
+    client_key: File | None = Field(default=None, description="a file", examples=["client.key"])
+    proxy: ProxyUrl | None = Field(
+        default=None,
+        repr=False,
+        description="a SOCKS5 proxy",
+        examples=["socks5://127.0.0.1:1080"],
+    )
     allow_plaintext: bool = Field(default=False, description="true or false", examples=["true"])
+
+
+class KeepOnServer(_Section):
+    """What may be deleted at the provider, and when: seconds and octets; nothing by default."""
+
+    days: Annotated[int, BeforeValidator(_days)] | None = Field(
+        default=None, description="days", examples=["30"]
+    )
+    after_device_delete: Annotated[int, BeforeValidator(_grace)] | None = Field(
+        default=None, description="a grace time", examples=["7d"]
+    )
+    max_size: Annotated[int, BeforeValidator(_octets)] | None = Field(
+        default=None, description="a size", examples=["800MB"]
+    )
 
 
 class AccountConfig(_Section):
@@ -285,8 +432,10 @@ class AccountConfig(_Section):
         description=_INTERVAL,
         examples=["15m"],
     )
-    keep_on_server: Annotated[Literal["forever"], BeforeValidator(_forever)] = Field(
-        default="forever", description="forever", examples=["forever"]
+    keep_on_server: Annotated[KeepOnServer, BeforeValidator(_keep)] = Field(
+        default=KeepOnServer(),
+        description="forever, days such as 30d, or a mapping of rules",
+        examples=["forever", "{days: 30, after_device_delete: 7d, max_size: 800MB}"],
     )
     login: Name | None = Field(default=None, description="text", examples=["family"])
     mailbox: Annotated[str, BeforeValidator(_mailbox)] = Field(
@@ -306,7 +455,13 @@ class AccountConfig(_Section):
             port=pop3.port or PORTS[pop3.security],
             security=pop3.security,
             username=pop3.username,
-            ca_file=str(pop3.ca_file) if pop3.ca_file else None,
+            ca_file=_text(pop3.ca_file),
+            fingerprint=pop3.tls_fingerprint,
+            client_cert=_text(pop3.client_cert),
+            client_key=_text(pop3.client_key),
+            auth=pop3.auth,
+            bearer=pop3.oauth is not None or pop3.auth in (Auth.XOAUTH2, Auth.OAUTHBEARER),
+            proxy=pop3.proxy,
         )
 
     def password(self) -> Secret:
@@ -320,10 +475,17 @@ class AccountConfig(_Section):
         return run_secret(pop3.password_command or ())
 
 
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
 class LoginConfig(_HasSecret):
     name: Name = Field(description="text", examples=["me@example.org"])
     password_hash: Hashed | None = Field(
         default=None, repr=False, description="an argon2id hash", examples=["'$argon2id$v=19$...'"]
+    )
+    hide_capabilities: tuple[Annotated[str, BeforeValidator(_capability)], ...] = Field(
+        default=(), description="a list of capabilities", examples=["[QRESYNC]"]
     )
 
     def verifier(self) -> Verifier:

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
 from bridge.config import models
-from bridge.config.models import quoted, short
 from bridge.config.tree import Path
+from bridge.config.values import quoted, short
 
-SECRET_KEYS = frozenset({"password", "password_hash", "password_command"})
+SECRET_KEYS = frozenset({"password", "password_hash", "password_command", "client_secret", "proxy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,10 @@ def _unknown(key: str, owner: type[BaseModel] | None) -> tuple[str, str]:
 
 _HOMES: dict[type[BaseModel], str] = {
     models.Pop3Config: "under pop3",
+    models.OAuthConfig: "under pop3.oauth",
     models.AccountConfig: "into an account",
     models.LoginConfig: "into a login",
+    models.QuotaConfig: "under imap.quota",
     models.ImapConfig: "under imap",
     models.WebConfig: "under web",
     models.Config: "at the top",
@@ -94,9 +96,12 @@ _HOMES: dict[type[BaseModel], str] = {
 _SECTIONS: dict[str, type[BaseModel]] = {
     "imap": models.ImapConfig,
     "certificate": models.CertificateFiles,
+    "quota": models.QuotaConfig,
     "web": models.WebConfig,
     "accounts": models.AccountConfig,
     "pop3": models.Pop3Config,
+    "keep_on_server": models.KeepOnServer,
+    "oauth": models.OAuthConfig,
     "logins": models.LoginConfig,
 }
 

@@ -5,6 +5,7 @@
     table.py     the one table: name, grammar, behaviour, states, who may see EXPUNGE, capability
     fetchitems.py  the second table: what FETCH can be asked for
     matching.py  is this message what SEARCH asked for?
+    threads.py   which message answers which?
     mailboxes.py flags and UIDs of the open mailboxes, one copy a mailbox
     view.py      one session's picture of its mailbox: sequence number <-> UID
     session.py   one connection, in words; server.py is the only socket

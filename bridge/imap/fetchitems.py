@@ -3,23 +3,29 @@
 Rules:
 - Items that the open mailbox knows (FLAGS, UID) cost no query.
 - ENVELOPE, BODYSTRUCTURE and BODY are the wire bytes of the ingest; nothing is parsed here.
-- A long stretch of message bytes is named, not read: the session streams it in chunks.
+- A long stretch of message bytes is named, not read: the session streams it in chunks. So is a
+  long section that must be decoded; its size is found by decoding it once without keeping it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from bridge import limits
-from bridge.imap.protocol.fetch import Item, Section, Simple
-from bridge.imap.protocol.responses import internaldate
-from bridge.mime.section import Span, filter_fields, find
+from bridge.imap.objectids import email_id, thread_id
+from bridge.imap.protocol.fetch import Binary, BinarySize, Item, Section, Simple
+from bridge.imap.protocol.responses import internaldate, string
+from bridge.mime.decoding import Decoder
+from bridge.mime.section import Span, filter_fields, find, walk
+from bridge.mime.tree import Kind
 from bridge.model import EntryRow, MessageId
 from bridge.store.api import Columns, ReadTx
 
 IN_MEMORY = frozenset({"FLAGS", "UID", "MODSEQ"})
-LONG = limits.CHUNK  # octets; a longer stretch is streamed
+LONG = limits.CHUNK  # octets of one response that are read at once; what is more is streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,20 @@ class Stretch:
     end: int
 
 
-Piece = bytes | Stretch
-
-
 @dataclass(frozen=True, slots=True)
-class Known:
+class Decoded:
+    """Octets still to be read and decoded: `size` of what `raw` decodes to, from `start` on."""
+
+    raw: Stretch
+    encoding: str
+    start: int
+    size: int
+
+
+Piece = bytes | Stretch | Decoded
+
+
+class Known(NamedTuple):
     """What the view knows of a message: no query needed. `flags` is b"(\\\\Seen)"."""
 
     number: int
@@ -53,7 +68,25 @@ COLUMNS: dict[str, tuple[Columns, ...]] = {
     "INTERNALDATE": (),
     "RFC822": (),
     "RFC822.TEXT": (),
+    "PREVIEW": ("preview",),
+    "SAVEDATE": ("savedate",),
+    "EMAILID": ("digest",),
+    "THREADID": ("digest", "links"),
 }
+
+CAPABILITY = {
+    "PREVIEW": "PREVIEW",
+    "SAVEDATE": "SAVEDATE",
+    "EMAILID": "OBJECTID",
+    "THREADID": "OBJECTID",
+}
+
+
+def capability(item: Item) -> str | None:
+    """The capability that the item belongs to, if it is none of RFC 3501."""
+    if isinstance(item, Binary | BinarySize):
+        return "BINARY"
+    return CAPABILITY.get(item.name) if isinstance(item, Simple) else None
 
 
 def columns(items: Iterable[Item]) -> tuple[Columns, ...]:
@@ -64,7 +97,7 @@ def columns(items: Iterable[Item]) -> tuple[Columns, ...]:
             needed.update(COLUMNS.get(item.name, ()))
         elif item.path:
             needed.add("parts")
-        elif item.text.startswith("HEADER"):
+        elif isinstance(item, Section) and item.text.startswith("HEADER"):
             needed.add("header")
     return tuple(sorted(needed))
 
@@ -74,37 +107,60 @@ def needs_store(items: Iterable[Item]) -> bool:
 
 
 def marks_seen(items: Iterable[Item]) -> bool:
-    """RFC 3501 6.4.5: BODY[...] sets \\Seen, BODY.PEEK[...] does not; RFC822.HEADER neither."""
+    """RFC 3501 6.4.5: BODY[...] sets \\Seen, BODY.PEEK[...] does not; RFC822.HEADER neither.
+    RFC 3516 4.2 says the same of BINARY."""
     return any(
-        not item.peek if isinstance(item, Section) else item.name in ("RFC822", "RFC822.TEXT")
+        not item.peek
+        if isinstance(item, Section | Binary)
+        else isinstance(item, Simple) and item.name in ("RFC822", "RFC822.TEXT")
         for item in items
     )
 
 
-def response(
-    known: Known, row: EntryRow | None, items: Sequence[Item], tx: ReadTx | None
-) -> list[Piece]:
-    """One FETCH response, `* 7 FETCH (...)`; `row` and `tx` are None where none is needed."""
-    pieces: list[Piece] = [b"* %d FETCH (" % known.number]
+def decodes(items: Iterable[Item]) -> bool:
+    """Whether sections must be decoded, which costs more than reading them."""
+    return any(isinstance(item, Binary | BinarySize) for item in items)
+
+
+def from_memory(known: Sequence[Known], items: Sequence[Item]) -> bytes:
+    """All responses in one piece, where no item needs the store."""
+    names = [item.name for item in items if isinstance(item, Simple)]
+    template = b"* %%d FETCH (%b)\r\n" % b" ".join(_IN_MEMORY[name][0] for name in names)
+    pick = itemgetter(0, *(_IN_MEMORY[name][1] for name in names))
+    return b"".join([template % pick(facts) for facts in known])
+
+
+_IN_MEMORY = {"UID": (b"UID %d", 1), "FLAGS": (b"FLAGS %b", 2), "MODSEQ": (b"MODSEQ (%d)", 3)}
+"""How each item of `IN_MEMORY` prints, and where it is in `Known`."""
+
+
+def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> list[Piece]:
+    """One FETCH response, `* 7 FETCH (...)`, in one piece but for what is streamed. Raises
+    UnknownEncoding where a section cannot be decoded."""
+    pieces: list[Piece] = []
+    ready = [b"* %d FETCH (" % known.number]  # small things, joined before anything large
+    room = LONG  # octets that are read here and now; a command may ask for many sections
     for at, item in enumerate(items):
         if at:
-            pieces.append(b" ")
-        if isinstance(item, Simple) and item.name in IN_MEMORY:
-            pieces.append(_in_memory(item.name, known))
-        else:
-            assert row is not None
-            assert tx is not None
-            pieces += _stored(item, row, tx)
-    pieces.append(b")\r\n")
+            ready.append(b" ")
+        if isinstance(item, Simple):
+            if item.name in IN_MEMORY:
+                form, place = _IN_MEMORY[item.name]
+                ready.append(form % known[place])
+                continue
+            if item.name in SIMPLE:
+                ready.append(SIMPLE[item.name](row))
+                continue
+        for piece in _stored(item, row, tx, room):
+            if isinstance(piece, bytes):
+                room -= len(piece)
+                ready.append(piece)
+            else:
+                pieces += (b"".join(ready), piece)
+                ready = []
+    ready.append(b")\r\n")
+    pieces.append(b"".join(ready))
     return pieces
-
-
-def _in_memory(name: str, known: Known) -> bytes:
-    if name == "FLAGS":
-        return b"FLAGS " + known.flags
-    if name == "UID":
-        return b"UID %d" % known.uid
-    return b"MODSEQ (%d)" % known.modseq
 
 
 SIMPLE: dict[str, Callable[[EntryRow], bytes]] = {
@@ -113,14 +169,21 @@ SIMPLE: dict[str, Callable[[EntryRow], bytes]] = {
     "BODY": lambda row: b"BODY " + row.body,
     "RFC822.SIZE": lambda row: b"RFC822.SIZE %d" % row.size,
     "INTERNALDATE": lambda row: b"INTERNALDATE " + internaldate(row.internaldate),
+    "PREVIEW": lambda row: b"PREVIEW " + string(row.preview.encode()),
+    "SAVEDATE": lambda row: b"SAVEDATE " + internaldate(row.savedate),
+    "EMAILID": lambda row: f"EMAILID ({email_id(row)})".encode(),
+    "THREADID": lambda row: f"THREADID ({thread_id(row)})".encode(),
 }
 
 
-def _stored(item: Item, row: EntryRow, tx: ReadTx) -> list[Piece]:
+def _stored(item: Item, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
     if isinstance(item, Section):
-        return _section(item, row, tx)
-    if item.name in SIMPLE:
-        return [SIMPLE[item.name](row)]
+        return _section(item, row, tx, room)
+    if isinstance(item, Binary):
+        return _binary(item, row, tx, room)
+    if isinstance(item, BinarySize):
+        part = _raw(row, item.path)
+        return [item.label + b" %d" % (_measured(*part, tx)[0] if part else 0)]
     # RFC 3501 6.4.5: RFC822, RFC822.HEADER and RFC822.TEXT are BODY[], BODY[HEADER], BODY[TEXT]
     # under their own names.
     span = {
@@ -128,10 +191,10 @@ def _stored(item: Item, row: EntryRow, tx: ReadTx) -> list[Piece]:
         "RFC822.HEADER": Span(0, row.header_size),
         "RFC822.TEXT": Span(row.header_size, row.size),
     }[item.name]
-    return _literal(item.name.encode(), _stretch(row, span, tx))
+    return _literal(item.name.encode(), _stretch(row, span, tx, room))
 
 
-def _section(item: Section, row: EntryRow, tx: ReadTx) -> list[Piece]:
+def _section(item: Section, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
     span = _span(item, row)
     if span is None:
         return [item.label + b" NIL"]
@@ -146,7 +209,7 @@ def _section(item: Section, row: EntryRow, tx: ReadTx) -> list[Piece]:
         start, length = item.partial
         first = min(span.start + start, span.end)
         span = Span(first, min(first + length, span.end))
-    return _literal(item.label, _stretch(row, span, tx))
+    return _literal(item.label, _stretch(row, span, tx, room))
 
 
 def _span(item: Section, row: EntryRow) -> Span | None:
@@ -160,8 +223,8 @@ def _span(item: Section, row: EntryRow) -> Span | None:
     return Span(0, row.size)
 
 
-def _stretch(row: EntryRow, span: Span, tx: ReadTx) -> Piece:
-    if span.end - span.start > LONG:
+def _stretch(row: EntryRow, span: Span, tx: ReadTx, room: int) -> bytes | Stretch:
+    if span.end - span.start > room:
         return Stretch(row.message_id, span.start, span.end)
     return _bytes(row, span, tx)
 
@@ -174,6 +237,79 @@ def _bytes(row: EntryRow, span: Span, tx: ReadTx) -> bytes:
     return tx.octets(row.message_id, span.start, span.end)
 
 
-def _literal(label: bytes, octets: Piece) -> list[Piece]:
+def _binary(item: Binary, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
+    part = _raw(row, item.path)
+    if part is None:
+        return [item.label + b" NIL"]
+    raw, encoding = part
+    first, length = item.partial or (0, None)
+    size, has_nul = _measured(raw, encoding, tx, first, length)
+    # RFC 3516 4.3: literal8 tells of a NUL.
+    opening = item.label + (b" ~{%d}\r\n" if has_nul else b" {%d}\r\n") % size
+    decoded = Decoded(raw, encoding, first, size)
+    if size > room:
+        return [opening, decoded]
+    return [opening, b"".join(_pieces(decoded, tx))]
+
+
+def _raw(row: EntryRow, path: tuple[int, ...]) -> tuple[Stretch, str] | None:
+    """Where the octets behind BINARY[path] are, and their encoding; None: there is no such part."""
+    if not path:
+        return Stretch(row.message_id, 0, row.size), "binary"
+    part = next((part for part in walk(row.parts) if part.path == path), None)
+    if part is None:
+        return None
+    # RFC 2045 6.4: what is made of parts is not encoded itself, whatever its header says.
+    encoding = part.encoding if part.kind is Kind.LEAF else "binary"
+    return Stretch(row.message_id, part.body_start, part.end), encoding
+
+
+def _measured(
+    raw: Stretch, encoding: str, tx: ReadTx, first: int = 0, length: int | None = None
+) -> tuple[int, bool]:
+    """How many octets `raw` decodes to, from `first` on and at most `length`; whether any of them
+    is NUL. No more of it is in memory than a chunk."""
+    wanted = Decoded(raw, encoding, first, 2**63 if length is None else length)
+    size, has_nul = 0, False
+    for piece in _pieces(wanted, tx):
+        size += len(piece)
+        has_nul = has_nul or b"\0" in piece
+    return size, has_nul
+
+
+class Decoding:
+    """What `wanted` asks for, chunk by chunk: read `next`, `feed` it, until there is no next."""
+
+    def __init__(self, wanted: Decoded) -> None:
+        self._raw = wanted.raw
+        self._decoder = Decoder(wanted.encoding)
+        self._at = wanted.raw.start
+        self._skip, self._left = wanted.start, wanted.size
+
+    @property
+    def next(self) -> Stretch | None:
+        if self._at >= self._raw.end or not self._left:
+            return None
+        end = min(self._at + limits.CHUNK, self._raw.end)
+        return Stretch(self._raw.message_id, self._at, end)
+
+    def feed(self, octets: bytes) -> bytes:
+        self._at += len(octets)
+        out = self._decoder.feed(octets)
+        if self._at == self._raw.end:
+            out += self._decoder.finish()
+        kept = out[self._skip : self._skip + self._left]
+        self._skip = max(0, self._skip - len(out))
+        self._left -= len(kept)
+        return kept
+
+
+def _pieces(wanted: Decoded, tx: ReadTx) -> Iterator[bytes]:
+    decoding = Decoding(wanted)
+    while (raw := decoding.next) is not None:
+        yield decoding.feed(tx.octets(raw.message_id, raw.start, raw.end))
+
+
+def _literal(label: bytes, octets: bytes | Stretch) -> list[Piece]:
     size = len(octets) if isinstance(octets, bytes) else octets.end - octets.start
     return [label + b" {%d}\r\n" % size, octets]

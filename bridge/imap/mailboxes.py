@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bridge.bus import Bus
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
@@ -87,23 +87,25 @@ class OpenMailbox:
             if self.modseq >= self.latest and not self._renamed:
                 return
             renamed, self._renamed = self._renamed, False
-            since, newest, box = self.modseq, self.keywords.newest, self.row.id
+            since, newest, box, known = self.modseq, self.keywords.newest, self.row.id, self.uids
 
             def work(
                 tx: ReadTx,
             ) -> tuple[
                 Mailbox,
                 Sequence[EntryState],
-                Sequence[tuple[int, int]],
+                Sequence[tuple[int, int]] | None,
                 Mapping[int, tuple[str, ...]],
             ]:
+                row, states = tx.mailbox_by_id(box), tx.entry_states(box, since)
                 gone = tx.expunged(box, since) if since else ()
-                return (
-                    tx.mailbox_by_id(box),
-                    tx.entry_states(box, since),
-                    gone,
-                    tx.keyword_sets(newest),
-                )
+                lost = {uid for uid, _ in gone if place(known, uid) is not None}
+                last = known[-1] if known else 0
+                came = sum(state.uid > last for state in states)
+                if len(known) - len(lost) + came == row.messages:
+                    return row, states, gone, tx.keyword_sets(newest)
+                # All of it, in the same snapshot: what is wrong is never applied.
+                return row, tx.entry_states(box, 0), None, tx.keyword_sets(newest)
 
             try:
                 row, states, gone, sets = await self._store.read(work)
@@ -112,18 +114,10 @@ class OpenMailbox:
                 self._renamed = self._renamed or renamed
                 raise
             self.keywords.add(sets)
-            self._apply(row, states, gone)
-            if len(self.uids) != row.messages:
-                row, states, _, sets = await self._store.read(
-                    lambda tx: (
-                        tx.mailbox_by_id(box),
-                        tx.entry_states(box, 0),
-                        (),
-                        tx.keyword_sets(0),
-                    )
-                )
-                self.keywords.add(sets)
+            if gone is None:
                 self._reload(row, states)
+            else:
+                self._apply(row, states, gone)
 
     def _apply(
         self, row: Mailbox, states: Sequence[EntryState], gone: Sequence[tuple[int, int]]
@@ -209,20 +203,35 @@ class OpenMailbox:
         start = bisect_right(self._changed, (modseq, 0xFFFF_FFFF))
         return sorted({uid for _, uid in self._changed[start:]})
 
-    def gone_since(self, modseq: int, known: array[int]) -> Iterable[int]:
-        """UIDs of `known` that were expunged after `modseq`."""
+    def gone_since(self, modseq: int, known: array[int]) -> Iterable[tuple[int, int]]:
+        """(UID, MODSEQ) of those of `known` that were expunged after `modseq`."""
         if modseq >= self.modseq:
             return ()
         if modseq < self._gone_floor:
-            return set(known).difference(self.uids)
+            # When each of them went is forgotten; right after `modseq` is the safe answer.
+            return [(uid, modseq + 1) for uid in set(known).difference(self.uids)]
         start = bisect_right(self._gone, (modseq, 0xFFFF_FFFF))
-        return [uid for _, uid in self._gone[start:] if place(known, uid) is not None]
+        return [(uid, at) for at, uid in self._gone[start:] if place(known, uid) is not None]
 
 
 def place(uids: array[int], uid: int) -> int | None:
     """Index of `uid` in the rising array, or None."""
     at = bisect_left(uids, uid)
     return at if at < len(uids) and uids[at] == uid else None
+
+
+def runs(positions: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Rising positions as closed intervals."""
+    first = last = -1
+    for at in positions:
+        if at == last + 1 and last >= 0:
+            last = at
+            continue
+        if last >= 0:
+            yield first, last
+        first = last = at
+    if last >= 0:
+        yield first, last
 
 
 def without(numbers: array[int], places: Sequence[int]) -> array[int]:

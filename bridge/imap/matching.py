@@ -1,24 +1,29 @@
 """Is this message what SEARCH asked for? (RFC 3501 6.4.4)
 
-A key is tried in three rounds, each dearer than the one before: with what the open mailbox
-knows (flags, numbers), with the stored row (dates, size, header), with the text of the body.
-A round answers True, False, or None where it cannot know; most keys end in the first.
+A search is compiled once. What the open mailbox knows (flags, numbers, MODSEQ) is decided for all
+its messages at once: a mask has an octet a message, 0 or 1, and AND, OR and NOT work on masks as
+integers. Only messages that no mask settles are looked at one by one, cheap tests first: the
+stored row (dates, size), its header, and last the text of the body, piece by piece.
 
-Rules: pure; substring search over decoded text, blind to case; bounded depth (the grammar
-holds the nesting under the limit, so recursion is safe here).
+Rules: pure; substring search over decoded text, blind to case; the grammar holds the nesting of
+keys under the limit, so recursion is safe here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from enum import IntEnum
+from itertools import compress
+from typing import TypeAlias
 
+from bridge.imap.objectids import email_id, thread_id
 from bridge.imap.protocol.search import (
     All,
     And,
     BodyHas,
     HasFlag,
+    HasId,
     HasKeyword,
     HeaderHas,
     Internal,
@@ -27,145 +32,268 @@ from bridge.imap.protocol.search import (
     ModSeq,
     Not,
     Numbers,
+    Older,
     Or,
     Recent,
+    Saved,
     Sent,
     Smaller,
     TextHas,
+    leaves,
 )
 from bridge.mime.text import body_texts, fold, header_text, header_texts, header_values
 from bridge.model import EntryRow, Octets
+from bridge.store.api import Columns
 
 SECONDS_A_DAY = 86_400
 EPOCH = 719_163  # date(1970, 1, 1).toordinal()
+LAST_DAY = 3_652_059  # date.max.toordinal()
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the open mailbox knows of a message. `keywords` are in lower case."""
+class Known:
+    """What the open mailbox knows: one element a message of the view, in its order.
 
-    number: int
-    uid: int
-    flags: int
-    keywords: frozenset[str]
-    recent: bool
-    modseq: int
+    `keywords` gives the names of an interned set, `places` the closed intervals of positions of a
+    number set, `recent` those of what is \\Recent. `gone` are positions of messages that were
+    expunged and still have their number. `now` is in seconds since the epoch.
+    """
+
+    flags: bytes
+    keyword_sets: Sequence[int]
+    modseqs: Sequence[int]
+    keywords: Callable[[int], tuple[str, ...]]
+    places: Callable[[Numbers], Iterable[tuple[int, int]]]
+    recent: Callable[[], Iterable[tuple[int, int]]]
+    gone: Iterable[int]
+    now: int
 
 
 class Stored:
-    """What the store adds: the row with its header, and on demand the whole message."""
+    """What the store adds of one message: its row, and on demand its octets.
 
-    def __init__(self, row: EntryRow, octets: Callable[[], Octets] | None = None) -> None:
+    `needles` are all texts, folded, that the search looks for in bodies: the body is read once
+    for all of them, and no more of it is in memory than a piece.
+    """
+
+    def __init__(
+        self, row: EntryRow, octets: Callable[[EntryRow], Octets], needles: frozenset[str]
+    ) -> None:
         self.row = row
         self._octets = octets
+        self._needles = needles
+        self._message: Octets | None = None
+        self._own_header: str | None = None
+        self._headers: tuple[str, ...] | None = None
+        self._in_body: frozenset[str] | None = None
 
     @property
-    def has_body(self) -> bool:
-        return self._octets is not None
+    def message(self) -> Octets:
+        if self._message is None:
+            self._message = self._octets(self.row)
+        return self._message
 
-    @cached_property
-    def _message(self) -> Octets:
-        assert self._octets is not None
-        return self._octets()
+    def header_has(self, name: bytes, needle: str) -> bool:
+        return any(needle in fold(value) for value in header_values(self.row.header, name))
 
-    @cached_property
-    def body(self) -> tuple[str, ...]:
-        """The folded text parts."""
-        return tuple(fold(text) for text in body_texts(self._message, self.row.parts))
+    def body_has(self, needle: str) -> bool:
+        if self._in_body is None:
+            left = set(self._needles)
+            for text in body_texts(self.message, self.row.parts):
+                folded = fold(text)
+                left = {needle for needle in left if needle not in folded}
+                if not left:
+                    break
+            self._in_body = self._needles - left
+        return needle in self._in_body
 
-    def header(self, name: bytes) -> list[str]:
-        return header_values(self.row.header, name)
+    def text_has(self, needle: str) -> bool:
+        """In a header of the message or of a part of it, or in the body."""
+        if self._own_header is None:
+            self._own_header = fold(header_text(self.row.header))
+        if needle in self._own_header or self.body_has(needle):
+            return True
+        if self._headers is None:
+            self._headers = tuple(map(fold, header_texts(self.message, self.row.parts)))
+        return any(needle in text for text in self._headers)
 
-    @cached_property
-    def headers(self) -> tuple[str, ...]:
-        """The folded header blocks that TEXT looks into: of all parts where the message is at
-        hand, else the message's own."""
-        if self._octets is None:
-            return (fold(header_text(self.row.header)),)
-        return tuple(fold(text) for text in header_texts(self._message, self.row.parts))
+
+class Cost(IntEnum):
+    """What it takes to decide: nothing, a stored row, a parsed header, the octets."""
+
+    NOTHING = 0
+    ROW = 1
+    HEADER = 2
+    BODY = 3
+
+
+Test: TypeAlias = Callable[[int, Stored], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
-    """The number sets of a search, resolved once: positions in the view."""
+class _Node:
+    """A compiled key. `yes` and `no` are masks of what is settled; `test` decides the rest."""
 
-    places: dict[Numbers, tuple[tuple[int, int], ...]]
+    yes: int
+    no: int
+    cost: Cost
+    test: Test
 
-    def holds(self, key: Numbers, number: int) -> bool:
-        return any(first <= number - 1 <= last for first, last in self.places[key])
 
+class Plan:
+    """A compiled search over the messages of a view."""
 
-def matches(key: Key, facts: Facts, sets: Sets, stored: Stored | None = None) -> bool | None:
-    """True or False, or None where `stored` (or its body) is needed to tell."""
-    match key:
-        case All():
-            return True
-        case And():
-            return _all(key.keys, facts, sets, stored)
-        case Or():
-            left = matches(key.left, facts, sets, stored)
-            if left:
-                return True
-            right = matches(key.right, facts, sets, stored)
-            return True if right else None if left is None or right is None else False
-        case Not():
-            inner = matches(key.key, facts, sets, stored)
-            return None if inner is None else not inner
-        case Numbers():
-            return sets.holds(key, facts.number)
-        case HasFlag():
-            return bool(facts.flags & key.flag)
-        case HasKeyword():
-            return key.name.lower() in facts.keywords
-        case Recent():
-            return facts.recent
-        case ModSeq():
-            return facts.modseq >= key.modseq
-    if stored is None:
+    def __init__(self, key: Key, known: Known) -> None:
+        self._count = len(known.flags)
+        self._full = _number(b"\x01" * self._count)
+        self._known = known
+        self.needles = frozenset(
+            fold(leaf.needle) for leaf in leaves(key) if isinstance(leaf, BodyHas | TextHas)
+        )
+        node = self._compile(key)
+        self.cost = node.cost
+        self.columns = _extra_columns(key)
+        self._test = node.test
+        gone = bytearray(self._count)
+        for at in known.gone:
+            gone[at] = 1
+        here = self._full & ~_number(gone)
+        self.found = self._positions(node.yes & here)
+        self.open = self._positions(here & ~(node.yes | node.no))
+
+    def matches(self, at: int, stored: Stored) -> bool:
+        """Whether the message at a position of `open` is one."""
+        return self._test(at, stored)
+
+    def _positions(self, mask: int) -> list[int]:
+        return list(compress(range(self._count), mask.to_bytes(self._count, "little")))
+
+    def _compile(self, key: Key) -> _Node:
+        match key:
+            case And():
+                return _all_of([self._compile(inner) for inner in key.keys])
+            case Or():
+                return _any_of([self._compile(key.left), self._compile(key.right)])
+            case Not():
+                node = self._compile(key.key)
+                test = node.test
+                return _Node(node.no, node.yes, node.cost, lambda at, m: not test(at, m))
+        mask = self._mask(key)
+        if mask is None:
+            return _Node(0, 0, *_by_row(key, self._known.now))
+        yes = _number(mask)
+        return _Node(yes, self._full ^ yes, Cost.NOTHING, lambda at, _: bool(mask[at]))
+
+    def _mask(self, key: Key) -> bytes | None:
+        """For every message 0 or 1; None where the mailbox does not know."""
+        known = self._known
+        match key:
+            case All():
+                return b"\x01" * self._count
+            case HasFlag():
+                return known.flags.translate(bytes(bool(f & key.flag) for f in range(256)))
+            case HasKeyword():
+                name = key.name.lower()
+                named = {
+                    number: name in (each.lower() for each in known.keywords(number))
+                    for number in set(known.keyword_sets)
+                }
+                return bytes(map(named.__getitem__, known.keyword_sets))
+            case Recent():
+                return self._within(known.recent())
+            case ModSeq():
+                return bytes(modseq >= key.modseq for modseq in known.modseqs)
+            case Numbers():
+                return self._within(known.places(key))
         return None
-    return _by_row(key, stored)
+
+    def _within(self, places: Iterable[tuple[int, int]]) -> bytes:
+        mask = bytearray(self._count)
+        for first, last in places:
+            mask[first : last + 1] = b"\x01" * (last + 1 - first)
+        return bytes(mask)
 
 
-def _all(keys: tuple[Key, ...], facts: Facts, sets: Sets, stored: Stored | None) -> bool | None:
-    unknown = False
-    for key in keys:
-        verdict = matches(key, facts, sets, stored)
-        if verdict is False:
-            return False
-        unknown = unknown or verdict is None
-    return None if unknown else True
+def _extra_columns(key: Key) -> tuple[Columns, ...]:
+    """What the few keys need that are not asked for every day."""
+    columns: set[Columns] = set()
+    for leaf in leaves(key):
+        if isinstance(leaf, Saved):
+            columns.add("savedate")
+        elif isinstance(leaf, HasId):
+            columns.update(("digest", "links") if leaf.thread else ("digest",))
+    return tuple(sorted(columns))
 
 
-def _by_row(key: Key, stored: Stored) -> bool | None:
-    row = stored.row
+def _number(mask: bytes | bytearray) -> int:
+    return int.from_bytes(mask, "little")
+
+
+def _all_of(nodes: list[_Node]) -> _Node:
+    nodes.sort(key=lambda node: node.cost)
+    tests = [node.test for node in nodes]
+    yes, no = nodes[0].yes, nodes[0].no
+    for node in nodes[1:]:
+        yes &= node.yes
+        no |= node.no
+    return _Node(yes, no, nodes[-1].cost, lambda at, m: all(test(at, m) for test in tests))
+
+
+def _any_of(nodes: list[_Node]) -> _Node:
+    nodes.sort(key=lambda node: node.cost)
+    tests = [node.test for node in nodes]
+    yes, no = nodes[0].yes, nodes[0].no
+    for node in nodes[1:]:
+        yes |= node.yes
+        no &= node.no
+    return _Node(yes, no, nodes[-1].cost, lambda at, m: any(test(at, m) for test in tests))
+
+
+def _by_row(key: Key, now: int) -> tuple[Cost, Test]:
     match key:
-        case Larger():
-            return row.size > key.octets
-        case Smaller():
-            return row.size < key.octets
-        case Internal():
-            return _on(key.op, row.internaldate // SECONDS_A_DAY + EPOCH, key.day)
-        case Sent():
-            return row.sent_day is not None and _on(key.op, row.sent_day, key.day)
-        case HeaderHas():
-            needle = fold(key.needle)
-            return any(needle in fold(value) for value in stored.header(key.name))
-        case BodyHas():
-            needle = fold(key.needle)
-            if not stored.has_body:
-                return None
-            return any(needle in text for text in stored.body)
-        case TextHas():
-            needle = fold(key.needle)
-            if any(needle in text for text in stored.headers):
-                return True
-            if not stored.has_body:
-                return None
-            return any(needle in text for text in stored.body)
+        case Larger(octets):
+            return Cost.ROW, lambda _, m: m.row.size > octets
+        case Smaller(octets):
+            return Cost.ROW, lambda _, m: m.row.size < octets
+        case Older(seconds):
+            return Cost.ROW, lambda _, m: m.row.internaldate <= now - seconds
+        case Internal(op, day):
+            on = _DAYS[op]
+            return Cost.ROW, lambda _, m: on(m.row.internaldate // SECONDS_A_DAY + EPOCH, day)
+        case Saved(op, day):
+            on = _DAYS[op]
+            return Cost.ROW, lambda _, m: on(m.row.savedate // SECONDS_A_DAY + EPOCH, day)
+        case HasId(objectid, thread):
+            id_of = thread_id if thread else email_id
+            return Cost.ROW, lambda _, m: id_of(m.row) == objectid
+        case Sent(op, day):
+            on = _DAYS[op]
+            return (
+                Cost.ROW,
+                lambda _, m: (
+                    m.row.sent_day is not None
+                    and on(
+                        # Dovecot and Cyrus keep it in 32 bits without a sign: what claims to be
+                        # older than 1970 counts as of the far future.
+                        m.row.sent_day if m.row.sent_day >= EPOCH else LAST_DAY,
+                        day,
+                    )
+                ),
+            )
+        case HeaderHas(name, needle):
+            folded = fold(needle)
+            return Cost.HEADER, lambda _, m: m.header_has(name, folded)
+        case BodyHas(needle):
+            folded = fold(needle)
+            return Cost.BODY, lambda _, m: m.body_has(folded)
+        case TextHas(needle):
+            folded = fold(needle)
+            return Cost.BODY, lambda _, m: m.text_has(folded)
     raise AssertionError(key)
 
 
-def _on(op: str, day: int, wanted: int) -> bool:
-    if op == "before":
-        return day < wanted
-    return day == wanted if op == "on" else day >= wanted
+_DAYS: Mapping[str, Callable[[int, int], bool]] = {
+    "before": lambda day, wanted: day < wanted,
+    "on": lambda day, wanted: day == wanted,
+    "since": lambda day, wanted: day >= wanted,
+}

@@ -5,6 +5,8 @@ Rules:
   does not take it: a slow or greedy peer costs bounded memory.
 - STARTTLS is upgraded here; what was buffered in clear before it never reaches the session
   behind it (the command itself refuses to go on when there is anything).
+- COMPRESS is a layer in here: what is inflated goes to the session piece by piece, no faster than
+  it takes it, and the rest waits deflated.
 - Caps on connections, in all and by address, before a session is made.
 """
 
@@ -20,6 +22,7 @@ from typing import cast
 import structlog
 
 from bridge import limits
+from bridge.imap.protocol.deflate import DamagedInput, Deflate
 from bridge.imap.protocol.responses import untagged
 from bridge.imap.session import Disconnected, Services, Session
 from bridge.imap.table import TABLE
@@ -27,6 +30,7 @@ from bridge.imap.table import TABLE
 log = structlog.get_logger("imap")
 
 DRAIN_SECONDS = 5.0  # that sessions have to finish their command when the server stops
+INFLATED = 64 * 1024  # octets that are inflated at once
 LINGER_SECONDS = 10.0  # that a peer has to take our last words
 
 
@@ -112,6 +116,7 @@ class Link(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
+        self._deflate: Deflate | None = None
         self._linger: asyncio.TimerHandle | None = None
 
     # --- from the loop ------------------------------------------------------------------
@@ -131,11 +136,34 @@ class Link(asyncio.Protocol):
         self._server.enter(self)
 
     def data_received(self, data: bytes) -> None:
-        self.session.receive(data)
-        if self._reading and self.session.connection.buffered > limits.IMAP_PIPELINED_INPUT:
+        if self._deflate is None:
+            self.session.receive(data)
+        else:
+            self._deflate.receive_data(data)
+            self._inflate()
+        if self._reading and self._has_enough:
             self._reading = False
             if self._transport is not None:
                 self._transport.pause_reading()
+
+    @property
+    def _has_enough(self) -> bool:
+        waiting = 0 if self._deflate is None else self._deflate.waiting
+        return self.session.connection.buffered + waiting > limits.IMAP_PIPELINED_INPUT
+
+    def _inflate(self) -> None:
+        """Hands over as much as the session may hold."""
+        connection, deflate = self.session.connection, self._deflate
+        try:
+            while (
+                deflate is not None
+                and deflate.pending
+                and connection.buffered <= limits.IMAP_PIPELINED_INPUT
+            ):
+                self.session.receive(deflate.inflate(INFLATED))
+        except DamagedInput:
+            log.info("compressed input is damaged", peer=self.peer)
+            self.session.stop("What you sent is not compressed as COMPRESS has it")
 
     def eof_received(self) -> bool:
         return False
@@ -157,7 +185,24 @@ class Link(asyncio.Protocol):
 
     def write(self, octets: bytes) -> None:
         if self._transport is not None:
+            if self._deflate is not None:
+                octets = self._deflate.compress(octets)
             self._transport.write(octets)
+
+    @property
+    def compressed(self) -> bool:
+        return self._deflate is not None
+
+    def start_compression(self) -> None:
+        self._deflate = Deflate()
+
+    def write_last(self, octets: bytes) -> None:
+        deflate, self._deflate = self._deflate, None
+        if deflate is None:
+            self.write(octets)
+        else:
+            self.write(deflate.finish(octets))
+            self.session.receive(deflate.rest())
 
     async def drain(self) -> None:
         while self._transport is not None and not self._writable.is_set():
@@ -173,7 +218,8 @@ class Link(asyncio.Protocol):
             raise Disconnected
 
     def resume(self) -> None:
-        if not self._reading and self._transport is not None:
+        self._inflate()
+        if not self._reading and not self._has_enough and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -30,16 +30,23 @@ from bridge.imap.protocol.connection import (
     LiteralAnnounced,
     Malformed,
 )
-from bridge.imap.protocol.responses import continuation, tagged, untagged
+from bridge.imap.protocol.responses import (
+    continuation,
+    mailbox_name,
+    quoted,
+    tagged,
+    untagged,
+)
 from bridge.imap.protocol.scanner import ParseError, Scanner
 from bridge.imap.replies import Bad, Bye, CommandError, No, Reply
 from bridge.imap.view import View
-from bridge.model import Login, Sink
+from bridge.model import Login, LoginId, MailboxId, Quota, Sink
 from bridge.store.api import (
     MailboxExists,
     NoSuchMailbox,
     ReadTx,
     Store,
+    StoreDamaged,
     StoreError,
     StoreFull,
     TooMany,
@@ -68,6 +75,31 @@ class Disconnected(Exception):
     """The peer is gone, or took nothing for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is told of the selected mailbox (RFC 5465 6.1): messages that come and go, at once or
+    when RFC 3501 lets us, and flags."""
+
+    messages: bool = True
+    flags: bool = True
+    immediate: bool = False
+
+
+class Teller(Protocol):
+    """What NOTIFY set up; `commands/notify.py` has the real one."""
+
+    async def tell(self) -> None:
+        """Queues what is new in mailboxes that are not selected."""
+        ...
+
+    async def tell_new(self, view: View, top: int) -> None:
+        """Queues what the client wants to know of messages above this UID."""
+        ...
+
+    @property
+    def close(self) -> Callable[[], None]: ...
+
+
 class Wire(Protocol):
     """The connection underneath; `server.py` has the real one."""
 
@@ -79,6 +111,19 @@ class Wire(Protocol):
     async def drain(self) -> None:
         """Waits until the peer has taken most of what was written. Raises Disconnected when it
         is gone, or takes nothing for `limits.IMAP_WRITE_SECONDS`."""
+        ...
+
+    @property
+    def compressed(self) -> bool:
+        """Whether COMPRESS is active."""
+        ...
+
+    def start_compression(self) -> None:
+        """From here on all octets, both ways, are deflated."""
+        ...
+
+    def write_last(self, octets: bytes) -> None:
+        """Writes, and ends the compression of both sides behind it, if there is one."""
         ...
 
     async def start_tls(self) -> None:
@@ -109,9 +154,12 @@ class Services:
     passwords: Passwords
     mailboxes: OpenMailboxes
     throttle: Throttle
-    new_sink: Callable[[], Sink]
+    new_sink: Callable[[int], Sink]  # with the octets that it may keep in memory
     logins: dict[str, int]  # open sessions by login, for the cap
     starttls: bool  # whether a certificate is there to offer
+    quota: Quota | None = None  # of every login; without it nothing is limited
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
+    on_interest: Callable[[LoginId], None] = lambda _: None  # a device looks: is there new mail?
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +198,21 @@ class Session:
         self.activity = asyncio.Event()  # input came, or the mailbox changed, or stop was asked
         self.login: Login | None = None
         self.view: View | None = None
+        self.enabled: set[str] = set()  # extensions that change what we send (RFC 5161)
+        self.hidden: frozenset[str] = frozenset()  # capabilities that this login is not offered
+        self._working = 0.0, b""  # since when progress was not told, and the command's tag
+        self.watch = Watch()
+        self.teller: Teller | None = None  # after NOTIFY SET
+        self.made: set[int] = set()  # UIDs that this client put into its mailbox
         self.closed_by_peer = False
         self.stopping = ""  # why, once the server wants this session to end
         self.over = False
         self._out: list[bytes] = []
         self._bad = 0
-        self._sinks: list[Sink] = []
+        self._sinks: list[Sink] = []  # of the messages of one APPEND
+        self._appending = 0  # octets of them
         self._literal_tag = b""
+        self._login_until = 0.0
 
     # --- from outside -------------------------------------------------------------------
 
@@ -187,7 +243,7 @@ class Session:
             self.send(b"* OK [CAPABILITY " + self.capabilities() + b"] popbridge is ready\r\n")
             await self.flush()
             time = asyncio.get_running_loop().time
-            login_until = time() + limits.IMAP_LOGIN_SECONDS
+            self._login_until = time() + limits.IMAP_LOGIN_SECONDS
             turn_until = time() + TURN_SECONDS
             while not self.over:
                 if self.stopping:
@@ -203,9 +259,11 @@ class Session:
                 elif self._out:
                     await self.flush()
                 elif self.login is None:
-                    left = login_until - time()
+                    left = self._login_until - time()
                     if left <= 0 or not await self.wait(left):
                         raise Bye("Too slow to sign in")
+                elif await self._tell():
+                    pass
                 elif not await self.wait(limits.IMAP_AUTOLOGOUT_SECONDS):
                     # RFC 3501 5.4
                     raise Bye("Signed out after 30 minutes of silence")
@@ -220,9 +278,18 @@ class Session:
             await self._say_bye("Internal error, please connect again")
         finally:
             self.leave_mailbox()
+            self.set_watch(Watch(), None)
             if self.login is not None:
                 self.services.logins[self.login.name] -= 1
             self._close_sinks()
+
+    async def _tell(self) -> bool:
+        """After NOTIFY SET, what is new may be told between commands: whether anything was."""
+        if self.teller is None:
+            return False
+        await self.sync(may_expunge=self.watch.immediate)
+        await self.teller.tell()
+        return bool(self._out)
 
     async def wait(self, seconds: float) -> bool:
         """Sleeps until something happens; False after `seconds`. Raises Disconnected, Bye."""
@@ -257,6 +324,7 @@ class Session:
             case CommandReady():
                 await self._command(event)
             case Malformed():
+                self._close_sinks()
                 self._count_bad()
                 self.send(
                     tagged(event.tag, b"BAD", event.text)
@@ -273,31 +341,36 @@ class Session:
         sink: Sink | None = None
         self._literal_tag = event.tag
         if event.message and self.login is not None:
-            if event.size > limits.IMAP_APPEND:
+            self._appending += event.size
+            if self._appending > limits.IMAP_APPEND:
+                self._close_sinks()
                 self.connection.refuse_literal()
                 self.send(
                     tagged(
                         event.tag,
                         b"NO",
-                        f"A message of at most {limits.IMAP_APPEND} octets is accepted",
+                        f"At most {limits.IMAP_APPEND} octets are accepted in one APPEND",
                         b"TOOBIG",
                     )
                 )
                 if not event.synchronizing:
                     raise Bye("The literal is too large to be read away")
                 return
-            sink = self.services.new_sink()
+            # Several messages together stay in memory as far as one would.
+            left = limits.SPOOL_IN_MEMORY - (self._appending - event.size)
+            sink = self.services.new_sink(max(0, left))
             self._sinks.append(sink)
         self.connection.accept_literal(sink)
         if event.synchronizing:
             self.send(continuation("Go on"))
 
     async def _command(self, event: CommandReady) -> None:
+        self._working = asyncio.get_running_loop().time(), event.tag
         row = self.table.get(event.name)
         uid = event.name.startswith("UID ")
         reply: Reply | None
         try:
-            if row is None:
+            if row is None or self._hides(row):
                 raise Bad(f"There is no command {event.name[:40]}")
             if not row.states & self.state:
                 raise Bad(WRONG_STATE[self.state])
@@ -335,6 +408,7 @@ class Session:
         for sink in self._sinks:
             sink.close()
         self._sinks.clear()
+        self._appending = 0
 
     # --- what commands use --------------------------------------------------------------
 
@@ -358,22 +432,85 @@ class Session:
             raise No("The mailbox was opened read-only; use SELECT", b"READ-ONLY")
         return view
 
+    @property
+    def utf8(self) -> bool:
+        """Whether the client takes UTF-8 where RFC 3501 has ASCII (RFC 6855)."""
+        return "UTF8=ACCEPT" in self.enabled
+
+    def mailbox_name(self, name: str) -> bytes:
+        """The name in the octets that this client reads."""
+        return mailbox_name(name, self.utf8)
+
     def capabilities(self) -> bytes:
         """Computed from the table: nothing is announced that is not there."""
         words = ["IMAP4rev1", "LITERAL+"]
         if not self.wire.private:
             words.append("LOGINDISABLED")
         for row in self.table.values():
-            if row.capability is None or row.capability in words:
+            if row.capability is None:
                 continue
             if row.name == "STARTTLS" and not self._may_start_tls:
                 continue
-            if row.name == "AUTHENTICATE":
-                if self.login is None and self.wire.private:
-                    words += row.capability.split()
+            if row.name == "AUTHENTICATE" and (self.login is not None or not self.wire.private):
                 continue
-            words += row.capability.split()
-        return " ".join(words).encode()
+            words += [word for word in row.capability.split() if word not in words]
+        figures = {"APPENDLIMIT": limits.IMAP_APPEND}  # RFC 7889 2: the same for every mailbox
+        return " ".join(
+            f"{word}={figures[word]}" if word in figures else word
+            for word in words
+            if self.offers(word)
+        ).encode()
+
+    def offers(self, capability: str) -> bool:
+        """Whether this login may use it: the config hides what a client of its cannot bear."""
+        if capability == "AUTH=SCRAM-SHA-256" and not self.services.passwords.offers_scram:
+            return False
+        return capability not in self.hidden
+
+    def _hides(self, row: Row) -> bool:
+        """Whether the command belongs to a hidden capability: to the first of its row, unless it
+        is one of RFC 3501, which is always there. "UID MOVE" goes with MOVE."""
+        plain = self.table.get(row.name.removeprefix("UID "), row)
+        return any(
+            each.capability is not None
+            and not each.rfc.startswith("3501")
+            and not self.offers(each.capability.split()[0])
+            for each in (row, plain)
+        )
+
+    def require(self, capability: str, what: str) -> None:
+        """Raises Bad for what belongs to a hidden capability, as if we had never heard of it."""
+        if not self.offers(capability):
+            raise Bad(f"There is no {what}")
+
+    def enable_utf8(self) -> None:
+        """RFC 6855 3: mailbox names are UTF-8, both ways. ENVELOPE and BODYSTRUCTURE stay as they
+        were written at ingest: what is not ASCII in them is a literal, which any client reads."""
+        self.enabled.add("UTF8=ACCEPT")
+        self.connection.utf8 = True
+
+    def enable_condstore(self) -> None:
+        """RFC 7162 3.1: every CONDSTORE enabling command comes here; from now on MODSEQ is told."""
+        self.require("CONDSTORE", "CONDSTORE")
+        if "CONDSTORE" in self.enabled:
+            return
+        self.enabled.add("CONDSTORE")
+        if self.view is not None:
+            self.view.tell(modseq=True, vanished="QRESYNC" in self.enabled)
+            # RFC 7162 3.1.2.1: the client cannot know it from before.
+            self.send(untagged(b"OK", "Highest MODSEQ", b"HIGHESTMODSEQ %d" % self.view.modseq))
+
+    def enable_qresync(self) -> None:
+        """RFC 7162 3.2.3: VANISHED instead of EXPUNGE, until the connection ends."""
+        self.enabled.add("QRESYNC")
+        self.enable_condstore()
+        if self.view is not None:
+            self.view.tell(modseq=True, vanished=True)
+
+    def require_qresync(self) -> None:
+        """Raises Bad unless the client enabled QRESYNC (RFC 7162 3.2.5, 3.2.6)."""
+        if "QRESYNC" not in self.enabled:
+            raise Bad("Please ENABLE QRESYNC first")
 
     @property
     def _may_start_tls(self) -> bool:
@@ -394,6 +531,20 @@ class Session:
                 await self.flush()
                 queued = 0
 
+    async def progress(self, done: int, total: int) -> None:
+        """Tells how far the command is, once a second at most (RFC 9585 4), and waits for a slow
+        reader. Raises Disconnected."""
+        now = asyncio.get_running_loop().time()
+        since, tag = self._working
+        if now - since < limits.IMAP_PROGRESS_SECONDS or not self.offers("INPROGRESS"):
+            return
+        self._working = now, tag
+        # "]" may be in a tag; most clients end the code at it.
+        shown = b"NIL" if b"]" in tag else quoted(tag)
+        code = b"INPROGRESS (%b %d %d)" % (shown, done, total)
+        self.send(untagged(b"OK", "Still looking", code))
+        await self.flush()
+
     async def flush(self) -> None:
         """Hands over what is queued, and waits for a slow reader. Raises Disconnected."""
         if self._out:
@@ -407,10 +558,24 @@ class Session:
         if view is None:
             return
         await view.mailbox.refresh()
+        watch = self.watch
+        if not watch.messages:
+            return
         await self.claim_recent(view)
+        top = view.top
         # All at once: the mailbox may move on whenever we wait.
-        responses = list(view.updates(may_expunge=may_expunge, with_uid=with_uid))
+        responses = list(
+            view.updates(
+                may_expunge=may_expunge or watch.immediate,
+                # RFC 5465 5.1
+                with_uid=with_uid or self.teller is not None,
+                flags=watch.flags,
+            )
+        )
         await self.send_many(responses)
+        if self.teller is not None and view.top > top:
+            await self.teller.tell_new(view, top)
+        self.made.clear()
 
     async def claim_recent(self, view: View) -> None:
         """\\Recent goes to the first read-write session that is told (RFC 3501 2.3.2)."""
@@ -436,6 +601,18 @@ class Session:
         if self.view is not None:
             self.services.mailboxes.release(self.view.mailbox, self.activity.set)
             self.view = None
+        self.made.clear()
+
+    def set_watch(self, watch: Watch, teller: Teller | None) -> None:
+        """What the client is told from now on (RFC 5465)."""
+        if self.teller is not None:
+            self.teller.close()
+        self.watch, self.teller = watch, teller
+
+    def note_made(self, mailbox: MailboxId, uids: Iterable[int]) -> None:
+        """This client itself made these entries: they are no news to it (RFC 5465 5.2)."""
+        if self.teller is not None and self.view is not None and self.view.mailbox.id == mailbox:
+            self.made.update(uids)
 
     def welcome(self, login: Login) -> None:
         """The peer is who it says. Raises No at the cap of sessions a login."""
@@ -444,7 +621,21 @@ class Session:
             raise No("Too many devices are connected; close one", b"LIMIT")
         self.services.logins[login.name] = held + 1
         self.login = login
+        self.hidden = self.services.hidden.get(login.name, frozenset())
         self.connection.authenticated = True
+
+    def forget_login(self) -> None:
+        """RFC 8437 4.1: as if nobody had ever signed in here. Whatever else a session comes to
+        remember is forgotten here."""
+        self.leave_mailbox()
+        self.set_watch(Watch(), None)
+        if self.login is not None:
+            self.services.logins[self.login.name] -= 1
+        self.login = None
+        self._login_until = asyncio.get_running_loop().time() + limits.IMAP_LOGIN_SECONDS
+        self.hidden = frozenset()
+        self.enabled.clear()
+        self.connection.authenticated = self.connection.utf8 = False
 
     async def _say_bye(self, why: str) -> None:
         self.send(untagged(b"BYE", why))
@@ -475,4 +666,6 @@ def _refusal(error: StoreError) -> Reply:
             code = b"LIMIT"
         case StoreFull():
             code = b"UNAVAILABLE"
+        case StoreDamaged():
+            code = b"CORRUPTION"
     return Reply(str(error), code, b"NO")

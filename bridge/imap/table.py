@@ -12,47 +12,66 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bridge.imap.commands import (
+    acl,
     append,
     authenticate,
     capability,
     close,
+    compress,
     copy,
     create,
     delete,
+    enable,
     expunge,
     fetch,
     idle,
     list,
     login,
     logout,
+    metadata,
     namespace,
     noop,
+    notify,
+    quota,
     rename,
+    replace,
     search,
     select,
+    sort,
     starttls,
     status,
     store,
     subscribe,
+    thread,
+    unauthenticate,
 )
 from bridge.imap.commands import id as identify
+from bridge.imap.protocol import acl as acl_grammar
 from bridge.imap.protocol import append as append_grammar
 from bridge.imap.protocol import authenticate as authenticate_grammar
 from bridge.imap.protocol import bare
+from bridge.imap.protocol import compress as compress_grammar
 from bridge.imap.protocol import copy as copy_grammar
 from bridge.imap.protocol import create as create_grammar
 from bridge.imap.protocol import delete as delete_grammar
+from bridge.imap.protocol import enable as enable_grammar
 from bridge.imap.protocol import expunge as expunge_grammar
 from bridge.imap.protocol import fetch as fetch_grammar
 from bridge.imap.protocol import id as id_grammar
 from bridge.imap.protocol import list as list_grammar
 from bridge.imap.protocol import login as login_grammar
+from bridge.imap.protocol import metadata as metadata_grammar
+from bridge.imap.protocol import notify as notify_grammar
+from bridge.imap.protocol import quota as quota_grammar
 from bridge.imap.protocol import rename as rename_grammar
+from bridge.imap.protocol import replace as replace_grammar
 from bridge.imap.protocol import search as search_grammar
 from bridge.imap.protocol import select as select_grammar
+from bridge.imap.protocol import sort as sort_grammar
 from bridge.imap.protocol import status as status_grammar
 from bridge.imap.protocol import store as store_grammar
 from bridge.imap.protocol import subscribe as subscribe_grammar
+from bridge.imap.protocol import thread as thread_grammar
 from bridge.imap.protocol.scanner import Scanner
 from bridge.imap.replies import Reply
 from bridge.imap.session import ANY, SIGNED_IN, Request, Row, Session, State
@@ -92,13 +111,28 @@ ROWS = (
         authenticate.run,
         NEW,
         "3501 6.2.2",
-        capability="AUTH=PLAIN SASL-IR",
+        capability="AUTH=SCRAM-SHA-256 AUTH=PLAIN SASL-IR",
     ),
     row("LOGIN", login_grammar.parse, login.run, NEW, "3501 6.2.3"),
     row("NAMESPACE", bare.parse, namespace.run, SIGNED_IN, "2342", capability="NAMESPACE"),
+    row(
+        "ENABLE",
+        enable_grammar.parse,
+        enable.run,
+        SIGNED_IN,
+        "5161",
+        capability="ENABLE CONDSTORE QRESYNC UTF8=ACCEPT",
+    ),
     row("SELECT", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.1", may_expunge=False),
     row("EXAMINE", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.2", may_expunge=False),
-    row("CREATE", create_grammar.parse, create.run, SIGNED_IN, "3501 6.3.3"),
+    row(
+        "CREATE",
+        create_grammar.parse,
+        create.run,
+        SIGNED_IN,
+        "3501 6.3.3",
+        capability="CREATE-SPECIAL-USE",
+    ),
     row("DELETE", delete_grammar.parse, delete.run, SIGNED_IN, "3501 6.3.4"),
     row("RENAME", rename_grammar.parse, rename.run, SIGNED_IN, "3501 6.3.5"),
     row("SUBSCRIBE", subscribe_grammar.parse, subscribe.run, SIGNED_IN, "3501 6.3.6"),
@@ -109,12 +143,109 @@ ROWS = (
         list.run,
         SIGNED_IN,
         "3501 6.3.8",
-        capability="SPECIAL-USE CHILDREN",
+        capability="LIST-EXTENDED SPECIAL-USE CHILDREN LIST-STATUS LIST-MYRIGHTS",
     ),
-    row("LSUB", list_grammar.parse, list.run, SIGNED_IN, "3501 6.3.9"),
-    row("STATUS", status_grammar.parse, status.run, SIGNED_IN, "3501 6.3.10"),
-    row("APPEND", append_grammar.parse, append.run, SIGNED_IN, "3501 6.3.11"),
+    row("LSUB", list_grammar.parse_lsub, list.run, SIGNED_IN, "3501 6.3.9"),
+    row(
+        "STATUS",
+        status_grammar.parse,
+        status.run,
+        SIGNED_IN,
+        "3501 6.3.10",
+        capability="STATUS=SIZE",
+    ),
+    row(
+        "APPEND",
+        append_grammar.parse,
+        append.run,
+        SIGNED_IN,
+        "3501 6.3.11",
+        capability="APPENDLIMIT MULTIAPPEND",
+    ),
+    row(
+        "GETQUOTA",
+        quota_grammar.parse_root,
+        quota.get,
+        SIGNED_IN,
+        "9208 4.1.1",
+        capability="QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE",
+    ),
+    row(
+        "GETQUOTAROOT",
+        quota_grammar.parse_mailbox,
+        quota.get_root,
+        SIGNED_IN,
+        "9208 4.1.2",
+        capability="QUOTA",
+    ),
+    row(
+        "SETQUOTA",
+        quota_grammar.parse_set,
+        quota.set_limits,
+        SIGNED_IN,
+        "9208 4.1.3",
+        capability="QUOTA",
+    ),
+    row(
+        "GETMETADATA",
+        metadata_grammar.parse_get,
+        metadata.get,
+        SIGNED_IN,
+        "5464 4.2",
+        capability="METADATA",
+    ),
+    row(
+        "SETMETADATA",
+        metadata_grammar.parse_set,
+        metadata.set_values,
+        SIGNED_IN,
+        "5464 4.3",
+        capability="METADATA",
+    ),
+    row(
+        "MYRIGHTS",
+        acl_grammar.parse_mailbox,
+        acl.my_rights,
+        SIGNED_IN,
+        "4314 3.5",
+        capability="ACL RIGHTS=texk",
+    ),
+    row("GETACL", acl_grammar.parse_mailbox, acl.get, SIGNED_IN, "4314 3.3", capability="ACL"),
+    row("SETACL", acl_grammar.parse_set, acl.set_rights, SIGNED_IN, "4314 3.1", capability="ACL"),
+    row(
+        "DELETEACL",
+        acl_grammar.parse_identifier,
+        acl.delete,
+        SIGNED_IN,
+        "4314 3.2",
+        capability="ACL",
+    ),
+    row(
+        "LISTRIGHTS",
+        acl_grammar.parse_identifier,
+        acl.list_rights,
+        SIGNED_IN,
+        "4314 3.4",
+        capability="ACL",
+    ),
+    row(
+        "COMPRESS",
+        compress_grammar.parse,
+        compress.run,
+        SIGNED_IN,
+        "4978",
+        capability="COMPRESS=DEFLATE",
+    ),
+    row(
+        "UNAUTHENTICATE",
+        bare.parse,
+        unauthenticate.run,
+        SIGNED_IN,
+        "8437",
+        capability="UNAUTHENTICATE",
+    ),
     row("IDLE", bare.parse, idle.run, SIGNED_IN, "2177", capability="IDLE"),
+    row("NOTIFY", notify_grammar.parse, notify.run, SIGNED_IN, "5465", capability="NOTIFY"),
     row("CHECK", bare.parse, noop.run, SELECTED, "3501 6.4.1"),
     row("CLOSE", bare.parse, close.run, SELECTED, "3501 6.4.2"),
     row("UNSELECT", bare.parse, close.run, SELECTED, "3691", capability="UNSELECT"),
@@ -127,9 +258,45 @@ ROWS = (
         "4315 2.1",
         capability="UIDPLUS",
     ),
-    row("SEARCH", search_grammar.parse, search.run, SELECTED, "3501 6.4.4", may_expunge=False),
+    row(
+        "SEARCH",
+        search_grammar.parse,
+        search.run,
+        SELECTED,
+        "3501 6.4.4",
+        may_expunge=False,
+        capability="ESEARCH SEARCHRES WITHIN PARTIAL INPROGRESS",
+    ),
     row("UID SEARCH", search_grammar.parse, search.run, SELECTED, "3501 6.4.8"),
-    row("FETCH", fetch_grammar.parse, fetch.run, SELECTED, "3501 6.4.5", may_expunge=False),
+    row(
+        "SORT",
+        sort_grammar.parse,
+        sort.run,
+        SELECTED,
+        "5256 3",
+        may_expunge=False,
+        capability="SORT SORT=DISPLAY ESORT",
+    ),
+    row("UID SORT", sort_grammar.parse, sort.run, SELECTED, "5256 3"),
+    row(
+        "THREAD",
+        thread_grammar.parse,
+        thread.run,
+        SELECTED,
+        "5256 3",
+        may_expunge=False,
+        capability="THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS",
+    ),
+    row("UID THREAD", thread_grammar.parse, thread.run, SELECTED, "5256 3"),
+    row(
+        "FETCH",
+        fetch_grammar.parse,
+        fetch.run,
+        SELECTED,
+        "3501 6.4.5",
+        may_expunge=False,
+        capability="BINARY PREVIEW SAVEDATE OBJECTID",
+    ),
     row("UID FETCH", fetch_grammar.parse, fetch.run, SELECTED, "3501 6.4.8"),
     row("STORE", store_grammar.parse, store.run, SELECTED, "3501 6.4.6", may_expunge=False),
     row("UID STORE", store_grammar.parse, store.run, SELECTED, "3501 6.4.8"),
@@ -137,6 +304,8 @@ ROWS = (
     row("UID COPY", copy_grammar.parse, copy.run, SELECTED, "3501 6.4.8"),
     row("MOVE", copy_grammar.parse, copy.run, SELECTED, "6851", capability="MOVE"),
     row("UID MOVE", copy_grammar.parse, copy.run, SELECTED, "6851"),
+    row("REPLACE", replace_grammar.parse, replace.run, SELECTED, "8508", capability="REPLACE"),
+    row("UID REPLACE", replace_grammar.parse, replace.run, SELECTED, "8508"),
 )
 
 TABLE = {entry.name: entry for entry in ROWS}

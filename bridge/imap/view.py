@@ -5,17 +5,20 @@ Rules:
   table allows it (RFC 3501 7.4.1): until then an expunged message keeps its number.
 - `uids` is what this client was told; while nothing is outstanding it is the mailbox's own
   array, not a copy.
+- Once the client asked for MODSEQ (RFC 7162) every FETCH carries UID and MODSEQ; once it enabled
+  QRESYNC, VANISHED stands for EXPUNGE.
 - Pure bookkeeping: no I/O, no clock. `updates` returns the bytes that the client must see.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from bridge.imap.mailboxes import OpenMailbox, place, without
-from bridge.imap.protocol.numbers import NumberSet
+from bridge.imap.mailboxes import OpenMailbox, place, runs, without
+from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import flag_list
 from bridge.model import EntryState, Flag
 
@@ -31,16 +34,23 @@ class View:
         self.uids = mailbox.uids
         self._top = self.uids[-1] if self.uids else 0  # highest UID that the client was told
         self._told = mailbox.modseq
-        self._gone: set[int] = set()  # expunged, not yet told
+        self._gone: dict[int, int] = {}  # UID -> MODSEQ of what was expunged, not yet told
+        self._modseq = self._vanished = False  # what `tell` was asked for
         self._own: dict[int, int] = {}  # UID -> MODSEQ of our own silent STORE
         self._recent: list[tuple[int, int]] = []  # closed UID ranges, rising, not touching
         self._claimed = mailbox.row.first_recent - 1  # up to here \\Recent is given away
         self._keywords_told = len(mailbox.seen_keywords)
+        self._shown: dict[tuple[int, int, bool], bytes] = {}  # flags as they print
+        self.saved = array("I")  # UIDs that "$" stands for, rising (RFC 5182)
 
     # --- numbers ------------------------------------------------------------------------
 
     def resolve(self, numbers: NumberSet, *, by_uid: bool) -> list[tuple[int, int]]:
-        """Closed intervals of positions in `uids`; what does not exist is left out."""
+        """Closed intervals of positions in `uids`, rising; what does not exist is left out."""
+        if numbers.saved:
+            # RFC 5182 2.1: the same messages, by UID or not
+            found = [at for uid in self.saved if (at := place(self.uids, uid)) is not None]
+            return list(runs(found))
         if not self.uids:
             return []
         if not by_uid:
@@ -66,11 +76,30 @@ class View:
         at = place(self.uids, uid)
         return None if at is None else at + 1
 
+    # --- MODSEQ -------------------------------------------------------------------------
+
+    def tell(self, *, modseq: bool, vanished: bool) -> None:
+        """The client enabled CONDSTORE (`modseq`) or QRESYNC (`vanished`) too."""
+        self._modseq, self._vanished = modseq, vanished
+
+    @property
+    def modseq(self) -> int:
+        """The MODSEQ up to which the client has been told everything (HIGHESTMODSEQ)."""
+        return min([self._told, *(modseq - 1 for modseq in self._gone.values())])
+
     # --- flags --------------------------------------------------------------------------
 
     def is_recent(self, uid: int) -> bool:
         at = bisect_right(self._recent, uid, key=itemgetter(0)) - 1
         return at >= 0 and uid <= self._recent[at][1]
+
+    def recent_places(self) -> list[tuple[int, int]]:
+        """Closed intervals of positions of what is \\Recent, rising."""
+        found = (
+            (bisect_left(self.uids, low), bisect_right(self.uids, high) - 1)
+            for low, high in self._recent
+        )
+        return [(first, last) for first, last in found if first <= last]
 
     @property
     def unclaimed(self) -> bool:
@@ -100,11 +129,28 @@ class View:
             return None
         return EntryState(uid, box.flags[at], box.keyword_sets[at], box.modseqs[at])
 
+    def states(self, positions: Iterable[int]) -> Iterator[tuple[int, EntryState]]:
+        """(position, state) of the messages at these positions in `uids`, less those that were
+        expunged; without a search where the view and the mailbox share their UIDs."""
+        box = self.mailbox
+        if self.uids is box.uids:
+            uids, flags, sets, modseqs = box.uids, box.flags, box.keyword_sets, box.modseqs
+            for at in positions:
+                yield at, EntryState(uids[at], flags[at], sets[at], modseqs[at])
+            return
+        for at in positions:
+            state = self.state(self.uids[at])
+            if state is not None:
+                yield at, state
+
     def flags(self, state: EntryState) -> bytes:
         """As FETCH shows them: b"(\\\\Seen $Forwarded)"."""
-        return flag_list(
-            state.flags, self.mailbox.keywords[state.keywords], self.is_recent(state.uid)
-        )
+        key = state.flags, state.keywords, bool(self._recent) and self.is_recent(state.uid)
+        shown = self._shown.get(key)
+        if shown is None:
+            names = self.mailbox.keywords[state.keywords]
+            shown = self._shown[key] = flag_list(state.flags, names, key[2])
+        return shown
 
     def applicable(self) -> bytes:
         """The FLAGS response: every flag that this mailbox knows (RFC 3501 7.2.6)."""
@@ -135,10 +181,11 @@ class View:
         where another device was there first (RFC 3501 6.4.6: told in spite of .SILENT)."""
         self._own.update((s.uid, s.modseq) for s in changed if s.uid not in foreign)
 
-    def told_flags(self, uid: int, modseq: int) -> None:
-        """The client was just shown the flags of this MODSEQ: `updates` need not repeat them."""
-        if modseq > self._told:
-            self._own[uid] = modseq
+    def told_flags(self, shown: Iterable[tuple[int, int]]) -> None:
+        """The client was just shown the flags of these (UID, MODSEQ): `updates` need not
+        repeat them."""
+        if self._told < self.mailbox.modseq:
+            self._own.update((uid, modseq) for uid, modseq in shown if modseq > self._told)
 
     # --- what the client must be told ---------------------------------------------------
 
@@ -147,19 +194,32 @@ class View:
         """Whether the mailbox has moved on since the client was last told."""
         return self._told < self.mailbox.modseq or bool(self._gone)
 
-    def updates(self, *, may_expunge: bool, with_uid: bool) -> Iterator[bytes]:
+    @property
+    def top(self) -> int:
+        """The highest UID that the client was told."""
+        return self._top
+
+    def updates(self, *, may_expunge: bool, with_uid: bool, flags: bool = True) -> Iterator[bytes]:
         """Everything outstanding, as untagged responses: EXPUNGE, EXISTS, RECENT, FLAGS, FETCH.
 
-        `with_uid` adds UID to FETCH, for clients in the middle of a UID command.
+        `with_uid` adds UID to FETCH, for clients in the middle of a UID command. Without `flags`
+        (RFC 5465 5.1) changes of flags are kept for later, and MODSEQ with them.
         """
         box = self.mailbox
         if self._told < box.modseq:
-            self._gone.update(box.gone_since(self._told, self.uids))
+            for uid, modseq in box.gone_since(self._told, self.uids):
+                # Where the log is too short all that is missing comes again, as if gone just now.
+                self._gone.setdefault(uid, modseq)
         if may_expunge and self._gone:
             yield from self._expunges()
+        elif self._gone and self._vanished:
+            # RFC 7162 3.2: a client that is cut off now must not think that it knows of these.
+            # In each answer (section 6): any MODSEQ of this one would count more than that of
+            # the last.
+            yield b"* OK [HIGHESTMODSEQ %d] Expunges are held back\r\n" % self.modseq
         old_top = self._top
         yield from self._arrivals()
-        if self._told < box.modseq:
+        if flags and self._told < box.modseq:
             yield from self._flag_changes(old_top, with_uid)
             self._told = box.modseq
             self._own.clear()
@@ -167,6 +227,10 @@ class View:
     def _expunges(self) -> Iterator[bytes]:
         places = sorted(at for uid in self._gone if (at := place(self.uids, uid)) is not None)
         self._gone.clear()
+        if self._vanished and places:
+            yield b"* VANISHED " + format_ranges(self.uids[at] for at in places) + b"\r\n"
+            self.uids = without(self.uids, places)
+            return
         self.uids = without(self.uids, places)
         # From the highest down, no number shifts under the next one.
         for at in reversed(places):
@@ -199,5 +263,14 @@ class View:
             state, number = self.state(uid), self.sequence(uid)
             if state is None or number is None or self._own.get(uid) == state.modseq:
                 continue
-            also = b" UID %d" % uid if with_uid else b""
-            yield b"* %d FETCH (FLAGS %s%s)\r\n" % (number, self.flags(state), also)
+            yield self.fetch(number, state, with_uid=with_uid)
+
+    def fetch(self, number: int, state: EntryState, *, with_uid: bool, flags: bool = True) -> bytes:
+        """`* 7 FETCH (FLAGS (\\Seen) UID 9 MODSEQ (12))`, with UID and MODSEQ where the client
+        is to see them (RFC 7162 3.2.4)."""
+        items = [b"FLAGS " + self.flags(state)] if flags else []
+        if with_uid or self._modseq:
+            items.append(b"UID %d" % state.uid)
+        if self._modseq:
+            items.append(b"MODSEQ (%d)" % state.modseq)
+        return b"* %d FETCH (%b)\r\n" % (number, b" ".join(items))

@@ -9,6 +9,7 @@
     structure   the part tree -> BODYSTRUCTURE and BODY
     section     the packed part table: BODY[1.2.MIME] -> octet offsets
     text        encoded-words, charsets, decoded bodies: what SEARCH and previews read
+    sortkeys    what SORT and THREAD compare
     markup      HTML -> its words
     preview     the first words of a message (RFC 8970)
     charsets    the allow-list of charsets
@@ -16,6 +17,7 @@
     wire        IMAP strings
 
 Rules: every cap is in `bridge.limits` (MIME_*); what lies beyond a cap stays in the raw octets and
-is left out of the structure. No regular expression here can backtrack: quantifiers on input are
-possessive. Where a message leaves room for interpretation we answer as Dovecot 2.3 does.
+is left out of the structure. No regular expression here backtracks further than a few octets:
+quantifiers on input are possessive or bounded. Where a message leaves room for interpretation
+we answer as Dovecot 2.3 does.
 """

@@ -61,16 +61,19 @@ def codec(charset: str) -> str | None:
     return _CODECS.get(name)
 
 
-def decode(octets: bytes, charset: str) -> str:
+def decode(octets: bytes, charset: str, *, guess: bool = True) -> str:
     """The octets as text; what cannot be decoded becomes U+FFFD.
 
-    Without a known charset: UTF-8 where it is valid, else Windows-1252, as most mail that
-    names none is one of the two.
+    Without a known charset it is UTF-8, or ISO-2022-JP where an escape sequence says so, which
+    Japanese mail has in raw headers; with `guess`, what is not valid UTF-8 is Windows-1252, as
+    most mail that names no charset is one of the two.
     """
     name = codec(charset) if charset else None
     if name is not None and name != "ascii":
         return octets.decode(name, "replace")
+    if b"\x1b$" in octets and octets.isascii():
+        return octets.decode("iso2022_jp_ext", "replace")
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+        return octets.decode("cp1252" if guess else "utf-8", "replace")

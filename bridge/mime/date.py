@@ -22,7 +22,8 @@ _ZONES = {
     b"PST": -8, b"CET": 1, b"CEST": 2, b"MET": 1, b"MEST": 2, b"BST": 1, b"JST": 9,
 }  # fmt: skip
 
-_TIME = rb"(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?+(?:[.,]\d{1,9}+)?+(?!:)"
+# a fraction of a second is no time when digits stand where the zone should: "10:00:00.5 0000"
+_TIME = rb"(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?+(?:[.,]\d{1,9}+(?![ \t]{1,20}+\d))?+(?![:.,]\d|:)"
 _MONTH = rb"(?i:(" + b"|".join(_NAMES) + rb")[a-z]{0,6}+)"
 _ZONE = rb"[ \t]{0,20}(?:(?:GMT|UTC)?([+-]\d{1,2}:?\d{2})|([A-Za-z]{1,5})\b)?"
 # "Mon, 1 Jan 2001 10:00:00 +0100", the form of RFC 5322 3.3 and its obsolete spellings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from bridge.limits import MIME_HEADER_FIELD
 
@@ -39,6 +40,32 @@ def raw_fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not raw or (not colon and not name.strip(b"\r")):
             return
         yield name.strip().lower() if colon else b"", raw
+
+
+def named_fields(block: bytes, names: frozenset[bytes]) -> bytes:
+    """The raw lines of the fields of these (lower-case) names, in their order, up to the blank
+    line: what `raw_fields` would give, at a quarter of the time."""
+    # A first line that looks folded is a field nevertheless; odd names want the careful way.
+    if block[:1] in (b" ", b"\t") or not all(_PLAIN.fullmatch(name) for name in names):
+        return b"".join(raw for name, raw in raw_fields(block) if name in names)
+    end = _BLANK.search(block)
+    return b"".join(_named(names).findall(block, 0, end.start() if end else len(block)))
+
+
+_PLAIN = re.compile(rb"[!-9;-~]+")  # RFC 5322 3.6.8, ftext
+_BLANK = re.compile(rb"^\r*+\n", re.M)
+
+
+@lru_cache(maxsize=64)
+def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    alternatives = b"|".join(map(re.escape, sorted(names)))
+    # Possessive throughout: linear, whatever the header. A line that starts with a blank goes on
+    # with the field before it; one that starts with other white space has that stripped.
+    return re.compile(
+        rb"^(?:[\x0b-\x0d][\x09\x0b-\x0d ]*+)?+(?:%b)[\x09\x0b-\x0d ]*+:"
+        rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+" % alternatives,
+        re.I | re.M,
+    )
 
 
 def unfold(value: bytes) -> bytes:

@@ -13,7 +13,8 @@ from bridge.limits import MIME_HEADER_BLOCK
 from bridge.mime import preview, section
 from bridge.mime.date import Date, parse_date
 from bridge.mime.envelope import envelope
-from bridge.mime.headers import Fields, unfold
+from bridge.mime.headers import Fields, first, unfold
+from bridge.mime.sortkeys import sort_keys
 from bridge.mime.structure import structures
 from bridge.mime.text import base_subject, decode_header
 from bridge.mime.tree import scan_parts
@@ -34,6 +35,7 @@ def scan(octets: Octets) -> Structure:
     bodystructure, body = structures(parts)
     table = section.pack(parts)
     sent = _sent(found)
+    subject = base_subject(decode_header(first(found, b"subject") or b"", guess=False))
     return Structure(
         envelope=envelope(found),
         bodystructure=bodystructure,
@@ -45,9 +47,10 @@ def scan(octets: Octets) -> Structure:
         sent_day=sent.day if sent else None,
         sent_at=sent.at if sent else None,
         received_at=_received(found),
-        base_subject=_base_subject(found),
+        base_subject=subject.base[:_SUBJECT],
         message_id=_message_id(found),
         preview=preview.preview(octets, table),
+        sort_keys=sort_keys(found, subject),
     )
 
 
@@ -58,7 +61,9 @@ def _last(found: Fields, name: bytes) -> bytes:
 
 
 def _sent(found: Fields) -> Date | None:
-    return parse_date(unfold(_last(found, b"date"))) if b"date" in found else None
+    """Of several Date fields the first counts, as in Dovecot."""
+    value = first(found, b"date")
+    return parse_date(value) if value else None
 
 
 def _received(found: Fields) -> int | None:
@@ -68,10 +73,6 @@ def _received(found: Fields) -> int | None:
         if date is not None:
             return date.at
     return None
-
-
-def _base_subject(found: Fields) -> str:
-    return base_subject(decode_header(_last(found, b"subject")))[:_SUBJECT]
 
 
 def _message_id(found: Fields) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.mime import tree
-from bridge.mime.headers import raw_fields
+from bridge.mime.headers import named_fields, raw_fields
 from bridge.mime.tree import Kind
 
 _RECORD = struct.Struct(">BBQQQBBBB")
@@ -88,9 +88,9 @@ def find(parts: bytes, size: int, path: tuple[int, ...], text: str) -> Span | No
     """
     records = _numbered(parts)
     if not path:
-        root = next(records)[1]
-        spans = {"": (0, size), "HEADER": (0, root.body), "TEXT": (root.body, size)}
-        return Span(*spans[text]) if text in spans else None
+        body = next((root.body for _, root in records), size)
+        spans = {"": Span(0, size), "HEADER": Span(0, body), "TEXT": Span(body, size)}
+        return spans.get(text)
     # an inner message that is a multipart has the number of its message/rfc822 part, after it
     part = next((record for number, record in records if number == path), None)
     if part is None:
@@ -108,8 +108,9 @@ def find(parts: bytes, size: int, path: tuple[int, ...], text: str) -> Span | No
 def filter_fields(header: bytes, names: Collection[bytes], exclude: bool) -> bytes:
     """RFC 3501 6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the raw fields whose name is (or is
     not) in `names` (lower case), in their order, and the blank line."""
-    kept = [raw for name, raw in raw_fields(header) if (name in names) is not exclude]
-    return b"".join(kept) + b"\r\n"
+    if not exclude:
+        return named_fields(header, frozenset(names)) + b"\r\n"
+    return b"".join(raw for name, raw in raw_fields(header) if name not in names) + b"\r\n"
 
 
 def _numbered(parts: bytes) -> Iterator[tuple[tuple[int, ...], _Record]]:

@@ -1,7 +1,8 @@
 """Headers and bodies as text: what SEARCH, SORT and previews read.
 
 Rules: charsets come from the allow-list; undecodable octets become U+FFFD and nothing raises;
-encoded-words over the cap stay as they are; work is linear in the octets.
+encoded-words over the cap stay as they are; work is linear in the octets. For a reader 8-bit
+octets without a charset are guessed; SEARCH takes them for UTF-8 or nothing, as Dovecot does.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
 from bridge.limits import MIME_ENCODED_WORDS, MIME_HEADER_BLOCK
 from bridge.mime.charsets import decode
-from bridge.mime.headers import fields, raw_fields, unfold
-from bridge.mime.markup import words
+from bridge.mime.headers import fields, first, raw_fields, unfold
+from bridge.mime.markup import plain_words
 from bridge.mime.section import Part, walk
 from bridge.mime.tree import Kind
 from bridge.model import Octets
@@ -25,17 +28,19 @@ _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 )
 _LINE_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+TRANSFER_ENCODINGS = frozenset({"7bit", "8bit", "binary", "base64", "quoted-printable"})
 _SUBJECT = 10_000  # characters
 _PIECE = 4 * 1024 * 1024  # octets of a part that are decoded at a time
 _OVERLAP = 256 * 1024
 _RUNS = 1_000  # padded runs of base64 in one part that are told apart
 
 
-def decode_header(value: bytes) -> str:
-    """A header value as text: unfolded, RFC 2047 encoded-words decoded, raw 8 bit guessed."""
+def decode_header(value: bytes, *, guess: bool = True) -> str:
+    """A header value as text: unfolded, RFC 2047 encoded-words decoded; raw 8 bit is UTF-8, or
+    with `guess` perhaps Windows-1252."""
     value = unfold(value)
     if b"=?" not in value:
-        return decode(value, "")
+        return decode(value, "", guess=guess)
     out: list[str] = []
     pending, charset = b"", b""  # words in a row of one charset: a character may span two
     pos = 0
@@ -49,31 +54,33 @@ def decode_header(value: bytes) -> str:
             out.append(decode(pending, charset.decode("latin-1")))
             pending, charset = b"", match[1].lower()
         if not adjacent:
-            out.append(decode(between, ""))
+            out.append(decode(between, "", guess=guess))
         pending += _encoded_text(match[2], match[3])
         pos = match.end()
     out.append(decode(pending, charset.decode("latin-1")))
-    out.append(decode(value[pos:], ""))
+    out.append(decode(value[pos:], "", guess=guess))
     return "".join(out)
 
 
 def header_values(header: bytes, name: bytes) -> list[str]:
-    """All values of a field in a header block, decoded and unfolded."""
-    return [decode_header(value) for value in fields(header).get(name.lower(), ())]
+    """All values of a field in a header block, decoded and unfolded, for SEARCH HEADER."""
+    return [decode_header(value, guess=False) for value in fields(header).get(name.lower(), ())]
 
 
 def header_text(header: bytes) -> str:
     """A whole header block decoded, one field a line, for SEARCH TEXT."""
     split = (raw.partition(b":") for _, raw in raw_fields(header[:MIME_HEADER_BLOCK]))
     return "\r\n".join(
-        f"{decode_header(name)}: {decode_header(value)}" if colon else decode_header(name)
+        f"{decode_header(name, guess=False)}: {decode_header(value, guess=False)}"
+        if colon
+        else decode_header(name, guess=False)
         for name, colon, value in split
     )
 
 
 def header_texts(octets: Octets, parts: bytes) -> Iterator[str]:
-    """The decoded header blocks of the message and all its parts, for SEARCH TEXT."""
-    for part in walk(parts):
+    """The decoded header blocks of all parts of a message but its own, for SEARCH TEXT."""
+    for part in islice(walk(parts), 1, None):
         if part.body_start > part.start:
             yield header_text(octets[part.start : part.body_start])
 
@@ -86,12 +93,23 @@ def body_texts(octets: Octets, parts: bytes) -> Iterator[str]:
     that a client may send is not missed.
     """
     for part in walk(parts):
-        if part.kind is Kind.LEAF and part.type in ("text", "message"):
+        if part.kind is Kind.LEAF and part.type in ("text", "message") and _is_text(octets, part):
             for raw in _pieces(octets, part):
-                text = _decoded(raw, part)
+                text = decode(transfer_decoded(raw, part.encoding), part.charset, guess=False)
                 yield text
                 if part.subtype == "html":
-                    yield words(text)
+                    yield plain_words(text)
+
+
+def _is_text(octets: Octets, part: Part) -> bool:
+    """Whether the octets say something to a reader: their encoding is known, and the part is
+    not text only because its Content-Type was too broken to be read."""
+    if part.encoding not in TRANSFER_ENCODINGS:
+        return False
+    if (part.type, part.subtype, part.charset) != ("text", "plain", ""):
+        return True
+    said = first(fields(octets[part.start : part.body_start][:MIME_HEADER_BLOCK]), b"content-type")
+    return said is None or said.lower().startswith((b"text/", b"message/")) or b"/" not in said
 
 
 def _pieces(octets: Octets, part: Part) -> Iterator[bytes]:
@@ -108,11 +126,7 @@ def part_text(octets: Octets, part: Part, most: int | None = None) -> str:
     """One leaf part as text, transfer encoding and charset undone; at most about `most` octets
     of it are looked at."""
     end = part.end if most is None else min(part.end, part.body_start + most)
-    return _decoded(octets[part.body_start : end], part)
-
-
-def _decoded(raw: bytes, part: Part) -> str:
-    return decode(transfer_decoded(raw, part.encoding), part.charset)
+    return decode(transfer_decoded(octets[part.body_start : end], part.encoding), part.charset)
 
 
 def transfer_decoded(raw: bytes, encoding: str) -> bytes:
@@ -155,19 +169,40 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 
+def casemap(text: str) -> str:
+    """The form in which SORT compares (i;unicode-casemap, RFC 5051): characters in titlecase,
+    then decomposed. What stands first has the smaller UTF-8 octets."""
+    if text.isascii():
+        return text.upper()
+    # RFC 5051 2: the titlecase of UnicodeData is one character, or none
+    titles = (character.title() for character in text)
+    mapped = (t if len(t) == 1 else c for c, t in zip(text, titles, strict=True))
+    return unicodedata.normalize("NFKD", "".join(mapped))
+
+
 # RFC 5256 5, subj-blob and subj-refwd without their blobs
 _BLOBS = re.compile(r"(?:\[[^\[\]]*+\][ \t]*+)*+")
 _REFWD = re.compile(r"(?:re|fwd?)[ \t]*+(?:\[[^\[\]]*+\][ \t]*+)?+:[ \t]*+", re.IGNORECASE)
 
 
-def base_subject(subject: str) -> str:
+class Subject(NamedTuple):
+    """A subject without what replies, forwards and lists put around it. `is_reply` tells of a
+    reply or a forward (RFC 5256 3, THREAD)."""
+
+    base: str
+    is_reply: bool
+
+
+def base_subject(subject: str) -> Subject:
     """RFC 5256 2.1 on a decoded subject, in the case that it has; looks at 10,000 characters."""
     # (1) runs of white space are one space
     text = " ".join(subject[:_SUBJECT].split())
     start, end = 0, len(text)
+    is_reply = False
     while True:
         # (2) subj-trailer
         while text[start:end].endswith(" ") or text[max(start, end - 5) : end].lower() == "(fwd)":
+            is_reply = is_reply or text[end - 1] != " "
             end -= 1 if text[end - 1] == " " else 5
         # (3) subj-leader, (4) subj-blob, (5) again
         while True:
@@ -177,6 +212,7 @@ def base_subject(subject: str) -> str:
             after = blobs.end() if blobs else start
             if match := _REFWD.match(text, after, end):
                 start = match.end()
+                is_reply = True
                 continue
             # blobs go too, unless nothing would be left: then the last one stays
             if after == end and after > start:
@@ -186,5 +222,6 @@ def base_subject(subject: str) -> str:
             start = after
         # (6) subj-fwd
         if text[start : start + 5].lower() != "[fwd:" or text[end - 1 : end] != "]":
-            return text[start:end]
+            return Subject(text[start:end], is_reply)
         start, end = start + 5, end - 1
+        is_reply = True

@@ -2,15 +2,21 @@
 
 Rules: one pass and no recursion. The octets are searched for the delimiter lines of the
 multiparts that are open, innermost first and never past the next delimiter of an outer one,
-so that every octet is looked at once a nesting level, and levels are capped. Bodies are not
-copied. Depth and number of parts are capped: what lies beyond is a leaf, or stays in its parent.
+so that every octet is looked at once a nesting level. Bodies are not copied. Depth, number of
+parts and the octets searched are capped: what lies beyond is a leaf, or stays in its parent.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-from bridge.limits import MIME_DEPTH, MIME_HEADER_BLOCK, MIME_HEADERS, MIME_PARTS
+from bridge.limits import (
+    MIME_DEPTH,
+    MIME_HEADER_BLOCK,
+    MIME_HEADERS,
+    MIME_PARTS,
+    MIME_SEARCHED,
+)
 from bridge.mime.envelope import envelope
 from bridge.mime.headers import Fields, fields, first
 from bridge.mime.parameters import Pairs, content_type, disposition, token
@@ -59,8 +65,8 @@ class Part:
 class _Open:
     """A multipart that is open: its delimiter, and where that is met next.
 
-    `hit` is the offset of the line end before the delimiter line, `limit` when there is none;
-    `horizon` is the nearest hit of this and all outer multiparts.
+    `hit` is the offset of the line end before the delimiter line, -1 when there is none up to
+    the next one of an outer multipart; `horizon` is the nearest hit of this and all outer ones.
     """
 
     __slots__ = ("delimiter", "hit", "horizon", "part")
@@ -81,6 +87,7 @@ class _Scanner:
         self.trail: list[Part] = []
         self.open: list[_Open] = []
         self.headers = MIME_HEADERS  # octets that may still be looked at
+        self.searches = MIME_SEARCHED * max(self.size, 8 << 20)  # octets that may be searched
         self.floor = 0  # where the last delimiter line ended; nothing before it is body
         self.blank_crlf = self.blank_lf = -1
 
@@ -151,9 +158,12 @@ class _Scanner:
         """Finds the next delimiter of an open multipart from `pos` on."""
         entry = self.open[index]
         outer = self.open[index - 1].horizon if index else self.size
-        hit = self.octets.find(entry.delimiter, pos, min(self.size, outer + len(entry.delimiter)))
-        entry.hit = outer + 1 if hit < 0 else hit
-        entry.horizon = min(entry.hit, outer)
+        end = min(self.size, outer + len(entry.delimiter))
+        entry.hit = -1
+        if self.searches > 0:
+            entry.hit = self.octets.find(entry.delimiter, pos, end)
+            self.searches -= (end if entry.hit < 0 else entry.hit) - pos
+        entry.horizon = outer if entry.hit < 0 else entry.hit
 
     def _next_part(self) -> int | None:
         """Goes on to the next part's header, closing what ends before it; None at the end."""
@@ -190,15 +200,13 @@ class _Scanner:
         return best
 
     def _refresh(self, passed: int, pos: int) -> None:
-        """Searches on for the open multiparts whose next delimiter was passed."""
-        stale = False
+        """Searches on for the open multiparts whose next delimiter was passed, and for those
+        inside of one that had none before it."""
+        moved = False
         for index, entry in enumerate(self.open):
-            if entry.hit <= passed:
+            if entry.hit == passed or (moved and entry.hit < 0):
                 self._search(index, pos)
-                stale = True
-            elif stale:
-                outer = self.open[index - 1].horizon
-                entry.horizon = min(entry.hit, outer)
+                moved = True
 
 
 def scan_parts(octets: Octets) -> list[Part]:

@@ -3,9 +3,8 @@
 Rules:
 - TLS, where it is asked for, is verified before the first octet of a user name; what was learnt
   in clear is forgotten after STLS, and octets that came with its +OK end the session.
-- Ways to log in, in this order: over TLS SASL PLAIN, USER/PASS, APOP; in clear APOP, SASL PLAIN,
-  USER/PASS. The next way is tried only when the server did not know the one before: a refused
-  password is refused once.
+- A refused password is refused once (see `authentication`). An access token that is refused
+  although it looked fresh is renewed once, and tried in a new connection.
 - Every error is a `Pop3Error`, except what a sink raises. No password is in any text, and where
   a server repeats it, it is masked.
 - A session that is out of step is never mended: it ends without QUIT, so that the provider
@@ -16,20 +15,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from bridge import limits, tls
-from bridge.auth import sasl
+from bridge.auth.tokens import AccessToken, TokenError
 from bridge.model import Endpoint, ListedItem, Secret, Security, Sink
 from bridge.pop3 import quirks
+from bridge.pop3.authentication import Authentication
 from bridge.pop3.errors import Pop3Error, escape
 from bridge.pop3.protocol import (
     Capabilities,
-    Challenge,
     Expect,
     LineSplitter,
     NumberedLines,
     Status,
-    apop_digest,
     join_listing,
     parse_capabilities,
     timestamp,
@@ -39,7 +38,6 @@ from bridge.pop3.wire import Wire
 
 __all__ = ["Capabilities", "Pop3Error", "Pop3Session", "Retrieved"]
 
-_COMMAND_OCTETS = 255  # RFC 2449 4: a command with its CRLF
 _JOIN_SLICE = 4096  # items of a listing made in one step of the event loop
 
 
@@ -65,19 +63,43 @@ class Pop3Session:
         *,
         new_sink: Callable[[], Sink],
         pipelining: bool = True,
+        learnt: Capabilities | None = None,
     ) -> Pop3Session:
         """Connects, secures, logs in. `pipelining` False keeps to one command at a time, whatever
-        the server announces. Raises Pop3Error."""
-        session = cls(endpoint, new_sink, pipelining)
+        the server announces. `learnt` are the `capabilities` with which the last session with
+        this endpoint ended: some servers tell PIPELINING only after the login. Raises Pop3Error.
+        """
+        if not isinstance(password, AccessToken):
+            return await cls(endpoint, new_sink, pipelining)._opened(password.reveal(), learnt)
+        token = await _obtained(password)
         try:
-            stamp = await session._connect()
-            await session._log_in(password.reveal(), stamp)
+            return await cls(endpoint, new_sink, pipelining)._opened(token, learnt)
+        except Pop3Error as error:
+            if error.kind != "auth":
+                raise
+        token = await _obtained(password, refused=token)
+        try:
+            return await cls(endpoint, new_sink, pipelining)._opened(token, learnt)
+        except Pop3Error as error:
+            if error.kind == "auth":
+                error.advice = f"{password.advice} {error.advice}"
+            raise
+
+    async def _opened(self, secret: str, learnt: Capabilities | None) -> Pop3Session:
+        try:
+            greeting = await self._connect()
+            stamp = timestamp(greeting)
+            await Authentication(
+                self._wire, self._endpoint, self.capabilities, stamp, greeting
+            ).run(secret)
         except BaseException as error:
-            await session.abort()
+            await self.abort()
             if isinstance(error, Pop3Error):
                 error.fatal = True
             raise
-        return session
+        if learnt is not None and self.capabilities.known and learnt.pipelining:
+            self.capabilities = replace(self.capabilities, pipelining=True)
+        return self
 
     @property
     def _pipelining(self) -> bool:
@@ -178,6 +200,23 @@ class Pop3Session:
             raise self._wire.refusal(kind, f"would not delete message {number}", status.text)
         self._deleted = True
 
+    async def delete_all(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Marks messages for removal at `quit`, pipelined where the server can. Returns those
+        that it refused, with what it said. After a Pop3Error, which is always fatal here, nothing
+        is removed."""
+        refused: dict[int, str] = {}
+        ahead = limits.POP3_WINDOW_COMMANDS if self._pipelining else 1
+        for start in range(0, len(numbers), ahead):
+            window = numbers[start : start + ahead]
+            self._wire.send(*(b"DELE %d" % number for number in window))
+            for number in window:
+                status = await self._wire.status()
+                if status.ok:
+                    self._deleted = True
+                else:
+                    refused[number] = escape(status.text) or "refused without a reason"
+        return refused
+
     async def quit(self) -> None:
         """Ends the session; the server removes what was marked (RFC 1939 6). Raises Pop3Error
         only where something was marked and the server did not confirm that it is gone."""
@@ -200,15 +239,21 @@ class Pop3Session:
 
     # --- connecting ---------------------------------------------------------------------
 
-    async def _connect(self) -> bytes | None:
-        """Ends with the server's capabilities; returns the timestamp for APOP."""
+    async def _connect(self) -> bytes:
+        """Ends with the server's capabilities; returns the text of its greeting."""
         endpoint, wire = self._endpoint, self._wire
         context = None
         if endpoint.security is not Security.NONE:
             try:
-                context = tls.client_context(endpoint.ca_file)
+                context = tls.client_context(
+                    endpoint.ca_file,
+                    certificate=endpoint.client_cert,
+                    key=endpoint.client_key,
+                    pinned=endpoint.fingerprint is not None,
+                )
             except tls.CertificateError as error:
-                raise Pop3Error("tls", str(error), advice="Correct ca_file.") from error
+                advice = "Correct ca_file, client_cert or client_key in the config."
+                raise Pop3Error("tls", str(error), advice=advice) from error
         await wire.dial()
         if context is not None and endpoint.security is Security.TLS:
             await wire.start_tls(context)
@@ -228,7 +273,7 @@ class Pop3Session:
             await wire.start_tls(context)
         # RFC 2595 4: what was announced before TLS must be forgotten and asked again.
         self.capabilities = await self._ask_capabilities()
-        return timestamp(greeting.text)
+        return greeting.text
 
     async def _greeting(self) -> Status:
         self._wire.expect(Expect.LINE)
@@ -267,75 +312,9 @@ class Pop3Session:
         if after.known:
             self.capabilities = after
 
-    # --- logging in ---------------------------------------------------------------------
 
-    async def _log_in(self, password: str, stamp: bytes | None) -> None:
-        username = self._endpoint.username
-        if any(mark in username + password for mark in "\r\n\0") or not password:
-            raise Pop3Error(
-                "auth",
-                f"the user name or password for {self._wire.host} is empty or has a line break in "
-                "it, so it was not sent",
-                advice="Look for a stray line break in the config or the password file.",
-            )
-        for way in self._ways(stamp):
-            if way == "PLAIN":
-                status, seen = await self._auth_plain(username, password)
-            elif way == "USER":
-                status, seen = await self._user_pass(username, password)
-            else:
-                digest = apop_digest(stamp or b"", password)
-                status = await self._wire.command(f"APOP {username} {digest}".encode())
-                seen = True
-            if status.ok:
-                return
-            if seen and not quirks.is_unknown_command(status.code, status.text):
-                break
-        kind = quirks.login_refusal(status.code, status.text)
-        in_clear = self._endpoint.security is Security.NONE and self.capabilities.stls
-        raise self._wire.error(
-            kind,
-            f"refused the login of {username}",
-            _without(status.text, password),
-            advice="Set security: starttls; the server offers it." if in_clear else "",
-        )
-
-    def _ways(self, stamp: bytes | None) -> list[str]:
-        plain = ["PLAIN"] if "PLAIN" in self.capabilities.sasl else []
-        apop = ["APOP"] if stamp is not None else []
-        if self._endpoint.security is Security.NONE:
-            return [*apop, *plain, "USER"]
-        return [*plain, "USER", *apop]
-
-    async def _auth_plain(self, username: str, password: str) -> tuple[Status, bool]:
-        """RFC 5034 4, RFC 4616: the server's answer, and whether it saw the password."""
-        wire = self._wire
-        response = sasl.encode(sasl.plain(username, password))
-        line = b"AUTH PLAIN " + response
-        seen = len(line) + len(b"\r\n") <= _COMMAND_OCTETS
-        wire.send(line if seen else b"AUTH PLAIN", shape=Expect.CHALLENGE)
-        answer = await wire.answer()
-        if isinstance(answer, Challenge):
-            wire.go_on(response)
-            seen = True
-            answer = await wire.answer()
-        if isinstance(answer, Challenge):
-            wire.go_on(b"*")  # RFC 5034 4: we give up this exchange
-            answer = await wire.answer()
-        if isinstance(answer, Challenge):
-            raise wire.out_of_step("asks for more and more in AUTH PLAIN", answer.text)
-        return answer, seen
-
-    async def _user_pass(self, username: str, password: str) -> tuple[Status, bool]:
-        """RFC 1939 7. The password is sent only when the server took the user name."""
-        status = await self._wire.command(b"USER " + username.encode())
-        if not status.ok:
-            return status, False
-        return await self._wire.command(b"PASS " + password.encode()), True
-
-
-def _without(text: bytes, password: str) -> bytes:
-    """What a server said, without a password that it repeats."""
-    for shown in (password.encode(), sasl.encode(password.encode())):
-        text = text.replace(shown, b"***")
-    return text
+async def _obtained(token: AccessToken, *, refused: str = "") -> str:
+    try:
+        return await token.obtain(refused=refused)
+    except TokenError as error:
+        raise Pop3Error(error.kind, str(error), advice=error.advice) from error

@@ -276,6 +276,7 @@ class Capabilities:
     top: bool = False
     uidl: bool = False
     user: bool = False
+    utf8_user: bool = False  # RFC 6856 2.2: user names and passwords may be UTF-8
     sasl: frozenset[str] = frozenset()
     login_delay: int | None = None
     expire: int | None = None
@@ -296,6 +297,7 @@ def parse_capabilities(lines: Iterable[bytes]) -> Capabilities:
         top="TOP" in found,
         uidl="UIDL" in found,
         user="USER" in found,
+        utf8_user="USER" in (word.upper() for word in found.get("UTF8", ())),
         sasl=frozenset(word.upper() for word in found.get("SASL", ())),
         login_delay=_first_number(found.get("LOGIN-DELAY")),
         expire=_first_number(found.get("EXPIRE")),

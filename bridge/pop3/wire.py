@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from bridge import limits
-from bridge.model import Endpoint
+from bridge import limits, tls
+from bridge.model import Endpoint, Proxy
+from bridge.pop3 import socks
 from bridge.pop3.errors import Pop3Error, escape
 from bridge.pop3.protocol import (
     Body,
@@ -64,8 +65,17 @@ class Wire:
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(limits.POP3_CONNECT_SECONDS):
-                dialled = await _dial(endpoint.host, endpoint.port)
+                if endpoint.proxy is None:
+                    dialled = await _dial(endpoint.host, endpoint.port)
+                else:
+                    dialled = await _dial_by_proxy(endpoint.proxy, endpoint)
                 await self._loop.create_connection(lambda: self._link, sock=dialled)
+        except socks.SocksError as error:
+            raise Pop3Error(
+                "connect",
+                f"{self.host} cannot be reached by the proxy: {error}",
+                advice="Check proxy, host and port in the config; it is tried again by itself.",
+            ) from error
         except TimeoutError as error:
             raise Pop3Error("connect", f"{self.host} did not answer in time") from error
         except socket.gaierror as error:
@@ -108,7 +118,8 @@ class Wire:
             raise self.error(
                 "tls",
                 f"has a certificate that is not to be trusted: {error.verify_message}",
-                advice="Check the host name. For a private CA, name its file as ca_file.",
+                advice="Check the host name. For a private CA, name its file as ca_file; for one "
+                "certificate that you know, write its SHA-256 as tls_fingerprint.",
             ) from error
         except TimeoutError as error:
             raise self.error("tls", "did not finish the TLS handshake in time") from error
@@ -124,6 +135,22 @@ class Wire:
         if protected is None:  # the connection was lost between two steps of the loop
             raise self.error("tls", "closed the connection in the TLS handshake")
         link.transport = protected
+        self._check_pin(protected)
+
+    def _check_pin(self, protected: asyncio.Transport) -> None:
+        """A pinned certificate counts instead of CA and name; nothing was sent to it yet."""
+        pinned = self._endpoint.fingerprint
+        if pinned is None:
+            return
+        shown = tls.fingerprint(protected.get_extra_info("ssl_object").getpeercert(True))
+        if shown != pinned:
+            raise self.error(
+                "tls",
+                f"shows another certificate than the pinned one: pinned SHA256:{pinned}, shown "
+                f"SHA256:{shown}; nothing was sent to it",
+                advice="Ask the provider whether it has a new certificate. If so, write "
+                f"tls_fingerprint: 'SHA256:{shown}'; if not, somebody may be in between.",
+            )
 
     async def close(self) -> None:
         """Closes in order, and waits a little for the server to do so too."""
@@ -355,6 +382,35 @@ async def _dial(host: str, port: int) -> socket.socket:
             if isinstance(late, socket.socket):
                 late.close()
     raise errors[0] if errors else OSError("the name has no address")
+
+
+async def _dial_by_proxy(proxy: Proxy, endpoint: Endpoint) -> socket.socket:
+    """A socket that a SOCKS5 proxy has connected. Raises OSError and SocksError."""
+    loop = asyncio.get_running_loop()
+    try:
+        dialled = await _dial(proxy.host, proxy.port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise socks.SocksError(f"{proxy.host}:{proxy.port} is not there: {reason}") from error
+    password = proxy.password.reveal() if proxy.password is not None else ""
+    dialogue = socks.connect(endpoint.host, endpoint.port, proxy.username, password)
+    try:
+        octets, wanted = next(dialogue)
+        while True:
+            if octets:
+                await loop.sock_sendall(dialled, octets)
+            received = b""
+            while len(received) < wanted:
+                data = await loop.sock_recv(dialled, wanted - len(received))
+                if not data:
+                    raise socks.SocksError("it closed the connection")
+                received += data
+            octets, wanted = dialogue.send(received)
+    except StopIteration:
+        return dialled
+    except BaseException:
+        dialled.close()
+        raise
 
 
 _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]

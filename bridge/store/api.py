@@ -36,12 +36,23 @@ from bridge.model import (
     MailboxId,
     MessageId,
     NewMessage,
+    Poison,
+    Retained,
+    ServerDelete,
     SpecialUse,
     Stored,
+    ThreadRow,
+    Usage,
 )
 
 T = TypeVar("T")
-Columns = Literal["envelope", "bodystructure", "body", "header", "parts", "sent_day"]
+Columns = Literal[
+    "envelope", "bodystructure", "body", "header", "parts", "sent_day", "savedate", "digest",
+    "preview", "links",
+]  # fmt: skip
+SortColumn = Literal[
+    "arrival", "cc", "sent_at", "sender", "size", "subject", "to", "display_from", "display_to"
+]
 StoreOp = Literal["add", "remove", "replace"]
 UidRanges = Sequence[tuple[int, int]]
 """Closed intervals of UIDs, rising and disjoint: ((1, 3), (7, 7)). UIDs that are not there do
@@ -58,6 +69,10 @@ class StoreBusy(StoreError):
 
 class StoreFull(StoreError):
     """The disk (or the quota) is full; reads go on."""
+
+
+class StoreDamaged(StoreError):
+    """What is on disk is not what was written."""
 
 
 class SchemaTooNew(StoreError):
@@ -95,6 +110,18 @@ class ReadTx(Protocol):
         ...
 
     def subscriptions(self, login: LoginId) -> Sequence[str]: ...
+    def usage(self, login: LoginId) -> Usage: ...
+    def deleted_octets(self, mailbox: MailboxId) -> int:
+        """The sum of the sizes of entries with \\Deleted; looks at no others."""
+        ...
+
+    def metadata(self, login: LoginId, mailbox: MailboxId | None) -> Mapping[str, bytes]:
+        """Annotations (RFC 5464) of a mailbox of this login, or of the login, by name."""
+        ...
+
+    def annotation_hashes(self, login: LoginId) -> Mapping[tuple[MailboxId | None, str], bytes]:
+        """All annotations of a login by mailbox (None: the login's own) and name, hashed."""
+        ...
 
     # entries
     def entry_states(self, mailbox: MailboxId, since: int = 0) -> Sequence[EntryState]:
@@ -115,14 +142,49 @@ class ReadTx(Protocol):
         """Entries by UID, with the columns asked for. Bound the ranges: all rows are in memory."""
         ...
 
+    def sorted_uids(
+        self, mailbox: MailboxId, uids: UidRanges, by: Sequence[tuple[SortColumn, bool]]
+    ) -> Sequence[int]:
+        """The entries that are there, in the order of the columns (True: descending), then of
+        UIDs. Texts compare by their UTF-8 octets, `sent_at` is INTERNALDATE where it is not
+        known. One query, whatever the size: only UIDs come back."""
+        ...
+
+    def thread_rows(self, mailbox: MailboxId, uids: UidRanges) -> Sequence[ThreadRow]:
+        """What THREAD needs of the entries that are there, by UID."""
+        ...
+
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
         """The message's bytes from `start` to before `end`, cut at its size; reads only the
-        chunks touched. Raises StoreError when the message is gone."""
+        chunks touched. Raises StoreError when the message is gone, StoreDamaged when a part is."""
         ...
 
     # maildrops
     def maildrop(self, account: AccountId) -> Sequence[KnownItem]: ...
     def message_by_digest(self, digest: bytes) -> MessageId | None: ...
+    def watched(self, account: AccountId) -> int:
+        """The account's own clock: seconds between successful polls, a day at most for each, so
+        that a wall clock that jumps moves it little."""
+        ...
+
+    def retained(self, account: AccountId) -> Sequence[Retained]:
+        """The items that the last listing had, by id; one query, whatever their number."""
+        ...
+
+    def poisons(self, account: AccountId) -> Sequence[Poison]: ...
+    def server_deletes(
+        self, address: str | None = None, most: int = 1000
+    ) -> Sequence[ServerDelete]:
+        """What was deleted at providers, the newest first."""
+        ...
+
+    def alert(self, account: AccountId) -> tuple[str, bytes] | None:
+        """(cause, digest) of the message from us that is shown for this account."""
+        ...
+
+    def memory(self, account: AccountId) -> str:
+        """What `remember` kept; empty before."""
+        ...
 
 
 class WriteTx(ReadTx, Protocol):
@@ -158,6 +220,18 @@ class WriteTx(ReadTx, Protocol):
         ...
 
     def subscribe(self, login: LoginId, name: str, on: bool) -> None: ...
+    def set_special_use(self, mailbox: MailboxId, special_use: SpecialUse | None) -> None:
+        """Gives the mailbox this use alone; the one that had it before loses it."""
+        ...
+
+    def set_metadata(
+        self, login: LoginId, mailbox: MailboxId | None, values: Mapping[str, bytes | None]
+    ) -> None:
+        """Sets annotations by name (lower case), removes those that are None; all or none.
+        They follow the mailbox when it is renamed and go when it is deleted; renaming INBOX
+        copies them (RFC 5464 4.1). Told as a change of the login. Raises TooMany,
+        NoSuchMailbox."""
+        ...
 
     # entries
     def add_message(self, message: NewMessage) -> MessageId:
@@ -173,7 +247,8 @@ class WriteTx(ReadTx, Protocol):
         keywords: Iterable[str] = (),
         internaldate: int,
     ) -> EntryState:
-        """Takes the mailbox's next UID and next MODSEQ. Raises NoSuchMailbox, TooMany."""
+        """Takes the mailbox's next UID and next MODSEQ; `savedate` is now, as it is of what `copy`
+        and `move` make. Raises NoSuchMailbox, TooMany."""
         ...
 
     def store_flags(
@@ -215,8 +290,11 @@ class WriteTx(ReadTx, Protocol):
         digest: bytes,
         fingerprint: bytes,
         now: int,
+        *,
+        headers: bytes | None = None,
     ) -> int:
-        """Records that this UIDL's bytes are ours. Returns the item's id."""
+        """Records that this UIDL's bytes are ours. Returns the item's id. Its age is that of the
+        account's oldest item with this digest."""
         ...
 
     def relink_item(self, item_id: int, item: ListedItem, now: int) -> None:
@@ -228,6 +306,39 @@ class WriteTx(ReadTx, Protocol):
         ...
 
     def forget_items(self, items: Iterable[int]) -> None: ...
+    def mark_deleted(
+        self, account: AccountId, deleted: Iterable[int], restored: Iterable[int], now: int
+    ) -> None:
+        """No device keeps these items any more, one keeps those again. While an item counts as
+        deleted and was in the last listing, `purge` leaves its bytes alone."""
+        ...
+
+    def note_poison(self, account: AccountId, poison: Poison) -> None:
+        """Adds it (`id` 0), or replaces the row of its id."""
+        ...
+
+    def forget_poison(self, poison: int) -> None: ...
+    def log_deletes(self, deletes: Sequence[ServerDelete]) -> Sequence[int]:
+        """Adds to the audit of deletes; returns the rows' ids."""
+        ...
+
+    def set_outcome(self, deletes: Iterable[int], outcome: str) -> None: ...
+    def set_alert(self, account: AccountId, alert: tuple[str, bytes] | None) -> None: ...
+    def remember(self, account: AccountId, memory: str) -> None:
+        """Keeps a text for the poller of this account."""
+        ...
+
+    # messages from us
+    def withdraw(self, login: LoginId, digest: bytes) -> int:
+        """Expunges every entry of this login that shows the message. Returns how many."""
+        ...
+
+    def renumber(self, mailbox: MailboxId, first: int, order: Sequence[bytes]) -> Mailbox:
+        """Gives the mailbox new UIDs and a new UIDVALIDITY: the entries from UID `first` on whose
+        digests are in `order` come in that order, in the places that they take now; all others
+        stay where they are. Flags, keywords, INTERNALDATE and annotations stay. To sessions the
+        mailbox was deleted and another one has its name. Raises NoSuchMailbox."""
+        ...
 
     # housekeeping
     def purge(self, older_than: int, most: int = 1000) -> int:

@@ -11,8 +11,9 @@ Rules:
   that still waits for its turn does not count as listed.
 - A listing that looks wrong is an alarm, not a fact: nothing is forgotten because of it. It
   does count as a listing that missed items, which only means that they are verified on return.
-- A UIDL that vanished is not a deletion (Gmail hides what was fetched): an item is forgotten
-  90 days and 30 listings after it was last listed, never before both.
+- A UIDL that vanished is not a deletion (Gmail hides what was fetched): an item may be forgotten
+  90 days and 30 listings after it was last listed, never before both; and `bridge.sync.poll`
+  keeps it for as long as its message is stored.
 
 Time and memory are linear in the listing and the known items.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,13 +54,17 @@ class Plan:
 
     `fetch` is in listing order. `speaking` are the ids of the known items that lines stand for;
     `listed` those of them that are beyond question, to be marked when `mark` is set (it is not
-    when the mark would change nothing). `forget` are ids of items that are due.
+    when the mark would change nothing). `forget` are items that may be forgotten. `paired` is the
+    item of a line's number, those that are fetched to verify them among them; `suspects` are
+    paired lines of another size, where sizes lie.
     """
 
     fetch: Sequence[ListedItem]
+    paired: Mapping[int, KnownItem]
+    suspects: Sequence[ListedItem]
     speaking: Collection[int]
     listed: Collection[int]
-    forget: Sequence[int]
+    forget: Sequence[KnownItem]
     mark: bool
     alarm: Alarm
 
@@ -69,9 +74,12 @@ def plan(
     known: Sequence[KnownItem],
     now: int,
     doubted: Collection[int] = frozenset(),
+    *,
+    sizes_lie: bool = False,
 ) -> Plan:
     """Plans a poll. `doubted` are items that an earlier poll could not be sure of: the lines of
-    their UIDLs are fetched again. `now` is in seconds since the epoch."""
+    their UIDLs are fetched again. `sizes_lie` says that LIST gives other sizes at each poll for
+    what did not change. `now` is in seconds since the epoch."""
     line_of, lines_of = _by_uidl(listing)
     item_of, items_of = _by_uidl(known)
     in_doubt = {item.uidl for item in known if item.id in doubted} if doubted else frozenset()
@@ -81,8 +89,8 @@ def plan(
         if item is None or uidl in in_doubt:
             continue
         if uidl in lines_of or uidl in items_of:
-            paired.update(_pair(lines_of.get(uidl, [line]), items_of.get(uidl, [item])))
-        elif line.size == item.size or line.size is None or item.size is None:
+            paired.update(_pair(lines_of.get(uidl, [line]), items_of.get(uidl, [item]), sizes_lie))
+        elif sizes_lie or line.size == item.size or line.size is None or item.size is None:
             paired[line.number] = item
 
     alarm = _alarm(len(listing), len(paired), known)
@@ -91,14 +99,25 @@ def plan(
     waiting = {item.id for item in paired.values() if item.missed_polls}
     listed = speaking - waiting if waiting else speaking
     fetch = [line for line in listing if line.number not in paired or line.number in verify]
-    forget: list[int] = []
+    suspects: list[ListedItem] = []
+    if sizes_lie:
+        suspects = [
+            line
+            for line in listing
+            if (item := paired.get(line.number)) is not None
+            and line.size != item.size
+            and line.number not in verify
+        ]
+    forget: list[KnownItem] = []
     if listing and not alarm:
-        due = [item.id for item in known if _due(item, now)]
-        if due:
+        forget = [item for item in known if _due(item, now)]
+        if forget:
             mentioned = {item.id for item in paired.values()}.union(doubted)
-            forget = [item for item in due if item not in mentioned]
+            forget = [item for item in forget if item.id not in mentioned]
     return Plan(
         fetch=fetch,
+        paired=paired,
+        suspects=suspects,
         speaking=speaking,
         listed=listed,
         forget=forget,
@@ -120,7 +139,7 @@ def _by_uidl(values: Iterable[_Item]) -> tuple[dict[bytes, _Item], dict[bytes, l
     return first, shared
 
 
-def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownItem]:
+def _pair(lines: list[ListedItem], items: list[KnownItem], sizes_lie: bool) -> dict[int, KnownItem]:
     """Pairs the lines of one UIDL with its items by size, the item of best standing first.
 
     Where lines outnumber the items of a size nobody can say which of them is the new one, so
@@ -129,7 +148,9 @@ def _pair(lines: list[ListedItem], items: list[KnownItem]) -> dict[int, KnownIte
     paired: dict[int, KnownItem] = {}
     if len(lines) == 1:
         line = lines[0]
-        agreeing = [i for i in items if line.size == i.size or None in (line.size, i.size)]
+        agreeing = [
+            i for i in items if sizes_lie or line.size == i.size or None in (line.size, i.size)
+        ]
         if agreeing:
             exact = [item for item in agreeing if item.size == line.size]
             paired[line.number] = max(exact or agreeing, key=_standing)

@@ -1,131 +1,95 @@
-"""One poll of one account: connect, list, plan, fetch, store, say what happened.
+"""One poll of one account: connect, list, plan, reconcile, fetch, store, delete, say what happened.
 
 Rules:
-- Nothing is sent to the provider but what reads: not one DELE.
+- Nothing is sent to the provider but what reads; DELE only where the account's policy asks for it
+  (`bridge.sync.deletes`), last of all.
 - A batch of messages is one transaction: bytes, structure, item and entry become durable
-  together. Identity is decided inside it, against what the store has then, so that neither a
-  crash nor a second poll can double a message. Fetching goes on while a batch commits.
-- The first message is committed at once; then a batch waits until it is full, or for
-  `limits.BATCH_SECONDS`, or until the last message is in. UIDs rise in listing order.
+  together (`bridge.sync.collect`, `bridge.sync.settle`). Fetching goes on while a batch commits.
+- What known items could be is recognised by headers first (`bridge.sync.reconcile`).
 - QUIT only if every message that the server gave in this session is settled; else the connection
   is dropped, so that no provider counts an unstored message as fetched.
-- A message that fails (the server refuses it, the store refuses it) is counted and tried again
-  at the next poll; the others go on. What is committed stays, whatever happens later.
+- A message that fails is tried again later, on its own (`bridge.sync.poison`); the others go on.
+  What is committed stays, whatever happens later.
 - Every failure ends in a report with its class and an advice. Only cancellation passes through:
-  the write under way finishes first, then the connection is dropped without QUIT.
+  what has arrived is committed first, then the connection is dropped without QUIT.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from bridge import limits
 from bridge.logs import get_logger
-from bridge.mime.parser import scan
 from bridge.model import (
     Account,
     AccountId,
     AccountState,
     Endpoint,
+    KnownItem,
     ListedItem,
-    Mailbox,
-    NewMessage,
-    Octets,
+    Poison,
     PollReport,
+    Progress,
     Secret,
-    Structure,
+    ServerDelete,
 )
-from bridge.pop3.client import Pop3Error, Pop3Session, Retrieved
+from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool
-from bridge.store.api import NoSuchMailbox, ReadTx, Store, StoreError, StoreFull, T, WriteTx
-from bridge.sync.identity import Deliveries, Doubtful, New, Ours, Rewritten, same_transport
-from bridge.sync.plan import DAY, Plan, plan
+from bridge.store.api import ReadTx, Store, WriteTx
+from bridge.sync import alerts, backlog, deletes, poison, stubs
+from bridge.sync.collect import Collector, Tally, shielded
+from bridge.sync.explain import NoPassword, explain
+from bridge.sync.headers import Unspoken
+from bridge.sync.identity import Deliveries
+from bridge.sync.memory import BROKEN_WINDOWS, Memory
+from bridge.sync.pace import taught
+from bridge.sync.plan import DAY, Alarm, Plan, plan
+from bridge.sync.reconcile import SUSPECTS, Match, reconcile, reused
+from bridge.sync.retention import FOREVER, Policy
+from bridge.sync.settle import Line, forgettable
 
-_SCAN_ON_LOOP = 64 * 1024  # octets; scanning more takes longer than the event loop may stand still
-_HEADER_READ = 64 * 1024  # octets of a stored message that are read for its Received fields
-_TURN_SECONDS = 0.004  # of the event loop, before others get theirs
-_BROKEN_WINDOWS = 2  # sessions, and commands are no longer sent ahead
-_REFUSALS = 3  # messages in a row that the store refuses before the poll ends
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOTICE_DAYS = 7  # that the state of an account tells of a thing that is over
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
-Doubts = frozenset[tuple[bytes | None, bytes]]
-
-
-class _NoPassword(Exception):
-    """The password could not be had; nobody tried to log in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A message between the provider and the store."""
-
-    item: ListedItem
-    spool: Spool
-    octets: Octets
-    digest: bytes
-    structure: Structure
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a transaction did with a batch."""
-
-    known: Deliveries
-    new: int
-    relinked: int
-    doubted_items: frozenset[int]
-    doubted_bytes: Doubts
-
-    @property
-    def doubts(self) -> int:
-        return len(self.doubted_bytes)
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What a poll did so far."""
+class _Work:
+    """One session's values: the plan, and what it works on."""
 
-    listed: int = 0
-    stored: int = 0  # listed lines that are settled
-    new: int = 0
-    relinked: int = 0
-    failed: int = 0
-    octets: int = 0
-    unsettled: int = 0  # messages that the server gave and that are not in the store
-    refused: int = 0  # messages in a row that the store did not take
-    refusal: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What the next poll of an account should know, and the store need not: after a restart it
-    costs a fetch or two."""
-
-    items: frozenset[int] = frozenset()  # to be fetched again
-    bytes: Doubts = frozenset()  # (UIDL, digest) that were in doubt
-    broken_windows: int = 0  # sessions that broke with several commands outstanding
+    account: Account
+    session: Pop3Session
+    listing: Sequence[ListedItem]
+    tally: Tally
+    memory: Memory
+    plan: Plan
+    items: Sequence[KnownItem]  # all that is known; empty where nothing is to be fetched
+    known: Deliveries
+    poisons: Mapping[Line, Poison]
+    failures: list[poison.Failure] = field(default_factory=list)
 
 
 class Poller:
     """Polls accounts into a store; many polls may run at once, one for each account.
 
     `wall` tells the time in seconds since the epoch; in `spool_dir` a large message waits for the
-    store.
+    store. `policies` says what may be deleted at the provider, by account: nothing by default.
     """
 
     def __init__(self, store: Store, *, wall: Callable[[], float], spool_dir: Path) -> None:
+        self.policies: Mapping[AccountId, Policy] = {}
         self._store = store
         self._wall = wall
         self._spool_dir = spool_dir
-        self._memory: dict[AccountId, _Memory] = {}
+        self._memory: dict[AccountId, Memory] = {}
         self._states: dict[str, AccountState] | None = None
+        self._alerts: dict[AccountId, str] = {}  # the cause that is shown, as far as known
         self._running: dict[AccountId, asyncio.Lock] = {}
+        self._tallies: dict[str, tuple[Tally, float]] = {}
 
     async def poll(
         self, account: Account, endpoint: Endpoint, password: PasswordProvider
@@ -133,69 +97,109 @@ class Poller:
         """Polls once and records the outcome in the store. Raises nothing but CancelledError."""
         async with self._running.setdefault(account.id, asyncio.Lock()):
             started = asyncio.get_running_loop().time()
-            tally = _Tally()
+            tally = Tally(doing="connecting")
             error = error_class = advice = ""
             log = get_logger(account=account.address)
+            self._tallies[account.address] = (tally, started)
             try:
                 await self._session(account, endpoint, password, tally)
             except Exception as exc:
-                error, error_class, advice = explain(exc, account.address, endpoint)
+                before = await self._state(account)
+                since = None if before.last_attempt is None else self._wall() - before.last_attempt
+                tally.least_interval = max(tally.least_interval, taught(exc, since))
+                error, error_class, advice = explain(
+                    exc, account.address, endpoint, before, int(self._wall())
+                )
                 if error_class == "internal":
                     log.exception("poll failed")
+            finally:
+                del self._tallies[account.address]
             report = PollReport(
                 address=account.address,
                 listed=tally.listed,
                 new=tally.new,
                 relinked=tally.relinked,
+                deleted=tally.deleted,
                 failed=tally.failed,
                 octets=tally.octets,
                 seconds=asyncio.get_running_loop().time() - started,
                 error=error,
                 error_class=error_class,
                 advice=advice,
+                least_interval=tally.least_interval,
             )
             await self._record(account, report, tally)
         if error:
             log.warning("poll failed", error=error, error_class=error_class, new=tally.new)
-        elif tally.new or tally.relinked or tally.failed:
+        elif tally.new or tally.relinked or tally.failed or tally.deleted:
             log.info(
                 "poll",
                 listed=tally.listed,
                 new=tally.new,
                 relinked=tally.relinked,
+                deleted=tally.deleted,
                 failed=tally.failed,
                 octets=tally.octets,
                 seconds=report.seconds,
             )
         return report
 
+    async def preview(self, account: Account) -> Sequence[ServerDelete]:
+        """What a poll would delete at the provider, by the last listing; asks nobody."""
+        policy = self.policies.get(account.id, FOREVER)
+        now = int(self._wall())
+        return await self._store.read(lambda tx: deletes.preview(tx, account, policy, now))
+
+    def progress(self, address: str) -> Progress | None:
+        """How far the poll under way is; None while there is none."""
+        found = self._tallies.get(address)
+        if found is None:
+            return None
+        tally, started = found
+        return Progress(
+            doing=tally.doing,
+            done=tally.done,
+            todo=tally.todo,
+            octets=tally.octets,
+            todo_octets=tally.todo_octets,
+            seconds=asyncio.get_running_loop().time() - started,
+        )
+
+    # --- a session ------------------------------------------------------------------------
+
     async def _session(
-        self, account: Account, endpoint: Endpoint, password: PasswordProvider, tally: _Tally
+        self, account: Account, endpoint: Endpoint, password: PasswordProvider, tally: Tally
     ) -> None:
         try:
             secret = await password()
         except Exception as exc:
-            raise _NoPassword(str(exc)) from exc
-        memory = self._memory.setdefault(account.id, _Memory())
+            raise NoPassword(str(exc)) from exc
+        memory = await self._recall(account)
         session = await Pop3Session.open(
             endpoint,
             secret,
             new_sink=lambda: Spool(self._spool_dir),
-            pipelining=memory.broken_windows < _BROKEN_WINDOWS,
+            pipelining=memory.pipelining,
         )
         clean = False
         try:
+            tally.least_interval = session.capabilities.login_delay or 0
+            tally.doing = "reading the listing"
             listing = await session.listing()
             tally.listed = len(listing)
-            todo, known = await self._plan(account, listing)
-            tally.stored = len(todo.speaking)
-            if todo.fetch:
-                await self._collect(account, session, todo.fetch, known, tally)
+            work = await self._plan(account, session, listing, tally)
+            await self._fetch(work)
             clean = not tally.unsettled
+            if clean and not work.plan.alarm:
+                tally.doing = "deleting at the provider"
+                policy = self.policies.get(account.id, FOREVER)
+                if policy.deletes or work.memory.tracks_devices:
+                    self._learn(account, tracks_devices=policy.after_device_delete is not None)
+                    clean = False  # the rest ends the session by itself
+                    await self._delete(work, policy)
         except Pop3Error as exc:
             if exc.in_window:
-                memory = self._memory[account.id]
-                self._memory[account.id] = replace(memory, broken_windows=memory.broken_windows + 1)
+                self._learn(account, broken_windows=self._memory[account.id].broken_windows + 1)
             raise
         finally:
             if clean:
@@ -204,271 +208,312 @@ class Poller:
                     await session.quit()
             else:
                 await session.abort()
+        if memory.broken_windows and tally.done:
+            # Where windows broke again and again, one more chance, and the next break ends it.
+            self._learn(account, broken_windows=0 if memory.pipelining else BROKEN_WINDOWS - 1)
 
     async def _plan(
-        self, account: Account, listing: Sequence[ListedItem]
-    ) -> tuple[Plan, Deliveries]:
+        self,
+        account: Account,
+        session: Pop3Session,
+        listing: Sequence[ListedItem],
+        tally: Tally,
+    ) -> _Work:
         memory = self._memory[account.id]
         now = int(self._wall())
 
-        def look(tx: ReadTx) -> tuple[Plan, Deliveries]:
+        def look(tx: ReadTx) -> tuple[_Work, Sequence[int]]:
             items = tx.maildrop(account.id)
-            todo = plan(listing, items, now, memory.items)
+            todo = plan(listing, items, now, memory.items, sizes_lie=memory.sizes_lie)
             # A poll without news needs no index over what is known.
-            return todo, Deliveries(items if todo.fetch else (), todo.speaking)
+            wanted = items if todo.fetch or todo.suspects else ()
+            known = Deliveries(wanted, todo.speaking)
+            poisons = {(each.uidl, each.size): each for each in tx.poisons(account.id)}
+            work = _Work(account, session, listing, tally, memory, todo, wanted, known, poisons)
+            return work, forgettable(tx, todo.forget, now)
 
-        todo, known = await self._store.read(look)
-        if todo.alarm:
-            get_logger(account=account.address).warning(
-                "listing looks wrong", reason=todo.alarm.value, listed=len(listing)
-            )
+        work, forget = await self._store.read(look)
+        todo = work.plan
+        tally.stored = len(todo.speaking)
+        self._tell(work, now)
 
         def note(tx: WriteTx) -> None:
             if todo.mark:
                 tx.mark_listing(account.id, todo.listed, now)
-            if todo.forget:
-                tx.forget_items(todo.forget)
+            if forget:
+                tx.forget_items(forget)
 
-        if todo.mark or todo.forget:
-            await self._write(note)
-        return todo, known
+        if todo.mark or forget:
+            await self._store.write(note)
+        return work
 
-    # --- from the provider into the store ---------------------------------------------------
+    def _tell(self, work: _Work, now: int) -> None:
+        """Alarms and announcements, in the log once each, and in the state of the account."""
+        log = get_logger(account=work.account.address)
+        alarm, without = work.plan.alarm, sum(1 for line in work.listing if line.uidl is None)
+        if alarm is Alarm.RESET and without == len(work.listing):
+            alarm = Alarm.NONE  # there is nothing to be known by
+        if alarm and alarm.value != work.memory.alarm:
+            log.warning("listing looks wrong", reason=alarm.value, listed=len(work.listing))
+        if alarm is Alarm.EMPTY:
+            work.tally.notice = (
+                "The provider suddenly lists no messages at all. Nothing was removed here; it is "
+                "looked at again at the next poll."
+            )
+        elif without and without == len(work.listing):
+            work.tally.notice = (
+                "This server gives no ids to its messages: mail is recognised by its content, and "
+                f"the headers of {without} messages are read at each poll."
+            )
+        changes: dict[str, object] = {}
+        if alarm.value != work.memory.alarm:
+            changes["alarm"] = alarm.value
+        if work.session.capabilities.expire == 0 and not work.memory.expire_told:
+            # RFC 2449 6.7: EXPIRE 0 lets the server remove what was retrieved.
+            changes["expire_told"] = True
+            work.tally.notice = (
+                "ATTENTION: this provider announces that it does NOT keep mail that was fetched "
+                "(EXPIRE 0). The copy here may be the only one: back up data_dir."
+            )
+            log.error("the provider does not keep what was fetched", capability="EXPIRE 0")
+        if changes:
+            self._learn(work.account, **changes)
 
-    async def _collect(
-        self,
-        account: Account,
-        session: Pop3Session,
-        items: Sequence[ListedItem],
-        known: Deliveries,
-        tally: _Tally,
-    ) -> None:
-        """Fetches `items` and commits them in batches, both at once."""
-        queue = _Queue()
+    # --- fetching ---------------------------------------------------------------------------
+
+    async def _fetch(self, work: _Work) -> None:
+        tally, account = work.tally, work.account
+        lines = await self._reconcile(work)
+        queue = poison.queue(lines, work.poisons, int(self._wall()))
+        tally.failed += len(queue.paused)
+        flow, start = backlog.order(queue.flow, work.listing, work.items, work.memory)
+        if start and work.memory.backlog is None:
+            first = await self._store.write(lambda tx: backlog.begin(tx, account))
+            self._learn(account, backlog=first)
+            await self._remember(account)
+        tally.doing = "fetching"
+        tally.todo = len(flow) + len(queue.alone)
+        tally.todo_octets = sum(line.size or 0 for line in (*flow, *queue.alone))
         before = self._memory[account.id]
-        items_in_doubt: set[int] = set()
-        bytes_in_doubt: set[tuple[bytes | None, bytes]] = set()
-
-        async def commit() -> None:
-            async for batch in queue:
-                try:
-                    for settled in await self._settle(account, batch, known, before.bytes, tally):
-                        items_in_doubt.update(settled.doubted_items)
-                        bytes_in_doubt.update(settled.doubted_bytes)
-                finally:
-                    for fetched in batch:
-                        fetched.spool.close()
-
-        committer = asyncio.create_task(commit())
-        committer.add_done_callback(lambda _: queue.stop())
+        collector = Collector(
+            self._store, self._wall, account, work.session, work.known, tally,
+            before.pairs, work.poisons,
+        )  # fmt: skip
         whole = False
-        loop = asyncio.get_running_loop()
-        turn = loop.time()
         try:
-            async for got in session.retrieve(items):
-                if loop.time() - turn > _TURN_SECONDS:  # many may come in one read
-                    await asyncio.sleep(0)
-                    turn = loop.time()
-                fetched = await self._take(got, account, tally)
-                if fetched is not None and not await queue.put(fetched):
-                    break  # the committer failed; its result says how
-            whole = True
-        except asyncio.CancelledError:
-            committer.cancel()
-            raise
-        finally:
-            queue.end()
             try:
-                # What arrived whole before the connection broke is committed too.
-                await _finished(committer)
-            finally:
-                queue.clear()
-                if not whole:  # then what was in doubt before still is
-                    items_in_doubt |= before.items
-                    bytes_in_doubt |= before.bytes
-                self._memory[account.id] = replace(
-                    before, items=frozenset(items_in_doubt), bytes=frozenset(bytes_in_doubt)
-                )
-        committer.result()
+                await self._flow(work, collector, flow)
+                await self._alone(work, collector, queue.alone)
+                whole = True
+            except Pop3Error as exc:
+                await self._note_failures(work, collector, None if exc.fatal else work.session)
+                raise
+            await self._note_failures(work, collector, work.session)
+        finally:
+            doubts = collector.doubted_items, collector.doubted_bytes
+            if not whole:  # then what was in doubt before still is
+                doubts[0].update(before.items)
+                doubts[1].update(before.pairs)
+            self._learn(account, items=frozenset(doubts[0]), pairs=frozenset(doubts[1]))
+            self._note_sizes(work, collector)
         if tally.refusal is not None and not tally.new and not tally.relinked:
             raise tally.refusal
+        if self._memory[account.id].backlog is not None and not tally.unsettled:
+            await self._end_backlog(work)
 
-    async def _take(self, got: Retrieved, account: Account, tally: _Tally) -> Fetched | None:
-        """A retrieved message with its structure, or None where it failed."""
-        if got.sink is None or got.error or got.too_large:
-            tally.failed += 1
-            if got.sink is not None:
-                got.sink.close()
-            if got.size and not got.too_large:  # it came, if not whole: it counts as fetched there
-                tally.unsettled += 1
-            get_logger(account=account.address).warning(
-                "message not fetched",
-                number=got.item.number,
-                uidl=got.item.uidl,
-                size=got.item.size,
-                error=got.error,
-            )
-            return None
-        spool = got.sink
-        assert isinstance(spool, Spool)  # it came from our own `new_sink`
-        tally.octets += got.size
-        tally.unsettled += 1
-        try:
-            octets = spool.finish()
-            if len(octets) > _SCAN_ON_LOOP:
-                loop = asyncio.get_running_loop()
-                structure = await _whole(loop.run_in_executor(None, scan, octets))
-            else:
-                structure = scan(octets)
-            return Fetched(got.item, spool, octets, spool.sha256, structure)
-        except BaseException as exc:
-            spool.close()
-            if not isinstance(exc, Exception) or isinstance(exc, OSError):
-                raise
-            # One message that the scanner cannot bear must not stop the maildrop.
-            tally.failed += 1
-            get_logger(account=account.address).exception("message not read", uidl=got.item.uidl)
-            return None
+    async def _note_failures(
+        self, work: _Work, collector: Collector, session: Pop3Session | None
+    ) -> None:
+        failures = [*collector.failures, *work.failures]
+        if failures:
+            now = int(self._wall())
+            await stubs.note(self._store, work.account, session, work.poisons, failures, now)
 
-    async def _settle(
-        self,
-        account: Account,
-        batch: Sequence[Fetched],
-        known: Deliveries,
-        seen: Doubts,
-        tally: _Tally,
-    ) -> Sequence[Settled]:
-        """Commits a batch; where the store refuses it, message by message."""
-        now = int(self._wall())
+    async def _flow(self, work: _Work, collector: Collector, lines: Sequence[ListedItem]) -> None:
+        """The lines that make no trouble. A line at which sessions break again and again is asked
+        for alone from then on."""
         try:
-            outcomes = [await self._write(lambda tx: settle(tx, account, batch, known, seen, now))]
-        except StoreFull:
+            await collector.run(lines)
+        except Pop3Error as exc:
+            if exc.fatal and collector.asked:
+                line = next(iter(collector.asked.values()))
+                memory = self._memory[work.account.id]
+                breaks = memory.breaks + 1 if memory.broke_at == poison.name(line) else 1
+                if breaks >= poison.BREAKS:
+                    work.failures.append(poison.Failure(line, str(exc), breaks=True))
+                self._learn(work.account, broke_at=poison.name(line), breaks=breaks)
             raise
-        except Exception as exc:
-            if len(batch) == 1:
-                tally.failed += 1
-                tally.refused += 1
-                tally.refusal = exc
-                get_logger(account=account.address).warning(
-                    "message not stored", uidl=batch[0].item.uidl, error=str(exc)
-                )
-                if tally.refused >= _REFUSALS:  # it is not this message, it is the store
-                    raise
-                return ()
-            singly: list[Settled] = []
-            for fetched in batch:
-                singly.extend(await self._settle(account, [fetched], known, seen, tally))
-            return singly
-        for settled in outcomes:
-            known.absorb(settled.known)
-            tally.refused = 0
-            tally.new += settled.new
-            tally.relinked += settled.relinked
-            tally.stored += len(batch) - settled.doubts
-            tally.unsettled -= len(batch) - settled.doubts
-        return outcomes
+        if self._memory[work.account.id].breaks:
+            self._learn(work.account, broke_at=None, breaks=0)
 
-    async def _write(self, work: Callable[[WriteTx], T]) -> T:
-        """A write that a cancellation waits for: what it works on must stay until it is done."""
-        return await _whole(asyncio.ensure_future(self._store.write(work)))
+    async def _alone(self, work: _Work, collector: Collector, lines: Sequence[ListedItem]) -> None:
+        """One by one, after everything else. One that breaks the session ends it, and no more."""
+        for line in lines:
+            before = work.poisons.get(poison.name(line))
+            subject = ""
+            try:
+                if before is not None and before.stub is None:
+                    subject = await stubs.subject(work.session, line)
+                await collector.run([line])
+            except Pop3Error as exc:
+                if not exc.fatal:
+                    raise
+                if line.number in collector.asked or not collector.failures:
+                    work.tally.failed += 1
+                    work.failures.append(poison.Failure(line, str(exc), subject=subject))
+                work.tally.unsettled += 1
+                return
+            if collector.failures and collector.failures[-1].line is line and subject:
+                collector.failures[-1] = replace(collector.failures[-1], subject=subject)
+
+    async def _reconcile(self, work: _Work) -> Sequence[ListedItem]:
+        """The TOP pass; returns what is left to be fetched."""
+        todo, tally = work.plan, work.tally
+        lines = todo.fetch
+        if work.items and lines:
+            unspoken = Unspoken(work.listing, work.items, todo.speaking, work.memory.items)
+            tally.doing = "comparing headers"
+
+            async def matched(matches: Sequence[Match]) -> None:
+                await shielded(self._relink(work, matches))
+
+            before = tally.relinked
+            try:
+                lines = await reconcile(work.session, lines, unspoken, matched)
+            finally:
+                if todo.alarm is Alarm.RESET and (found := tally.relinked - before):
+                    day = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
+                    tally.notice = tally.notice or (
+                        f"On {day} the provider gave new ids to {found} messages. They were "
+                        "recognised by their headers: none was fetched again, none is shown twice."
+                    )
+        if todo.suspects:
+            start = int(self._wall()) // 60 * SUSPECTS % len(todo.suspects)
+            some = (*todo.suspects[start:], *todo.suspects[:start])[:SUSPECTS]
+            other = await reused(work.session, some, lambda number: todo.paired[number].headers)
+            lines = sorted((*lines, *other), key=lambda line: line.number)
+        return lines
+
+    async def _relink(self, work: _Work, matches: Sequence[Match]) -> None:
+        now = int(self._wall())
+        account = work.account
+
+        def write(tx: WriteTx) -> Sequence[int]:
+            ids = []
+            for line, item in matches:
+                if item.uidl == line.uidl:
+                    tx.relink_item(item.id, line, now)
+                    ids.append(item.id)
+                else:
+                    ids.append(
+                        tx.settle_item(
+                            account.id, line, item.digest, item.fingerprint, now,
+                            headers=item.headers,
+                        )
+                    )  # fmt: skip
+            return ids
+
+        ids = await self._store.write(write)
+        resized = 0
+        for (line, item), number in zip(matches, ids, strict=True):
+            work.known.settle(line, number, item.digest, item.fingerprint)
+            work.tally.stored += 1
+            work.tally.relinked += number != item.id
+            resized += number == item.id and line.size != item.size
+        if resized:
+            self._learn(account, resized=self._memory[account.id].resized + resized)
+
+    def _note_sizes(self, work: _Work, collector: Collector) -> None:
+        """Lines that were fetched because of their size alone, and are what they were."""
+        if not collector.unchanged:
+            return
+        uidls = {item.uidl: item.size for item in work.items if item.uidl is not None}
+        resized = sum(
+            1
+            for line in work.plan.fetch
+            if line.number in collector.unchanged
+            and line.number not in work.plan.paired
+            and line.uidl in uidls
+            and uidls[line.uidl] != line.size
+        )
+        if resized:
+            memory = self._memory[work.account.id]
+            self._learn(work.account, resized=memory.resized + resized)
+
+    async def _end_backlog(self, work: _Work) -> None:
+        memory = replace(self._memory[work.account.id], backlog=None)
+
+        def write(tx: WriteTx) -> None:
+            backlog.end(tx, work.account, work.listing, self._memory[work.account.id])
+            tx.remember(work.account.id, memory.dump())
+
+        await shielded(self._store.write(write))
+        self._memory[work.account.id] = memory
+
+    async def _delete(self, work: _Work, policy: Policy) -> None:
+        work.tally.deleted = await deletes.run(
+            self._store, work.session, work.account, policy, work.listing, work.plan,
+            int(self._wall()),
+        )  # fmt: skip
+
+    # --- what is kept -----------------------------------------------------------------------
+
+    async def _recall(self, account: Account) -> Memory:
+        if account.id not in self._memory:
+            text = await self._store.read(lambda tx: tx.memory(account.id))
+            self._memory[account.id] = Memory.load(text)
+        return self._memory[account.id]
+
+    def _learn(self, account: Account, **changes: object) -> None:
+        self._memory[account.id] = replace(self._memory[account.id], **changes)  # type: ignore[arg-type]  # fields by name
+
+    async def _remember(self, account: Account) -> None:
+        text = self._memory[account.id].dump()
+        await self._store.write(lambda tx: tx.remember(account.id, text))
 
     # --- what a person reads ----------------------------------------------------------------
 
-    async def _record(self, account: Account, report: PollReport, tally: _Tally) -> None:
+    async def _state(self, account: Account) -> AccountState:
+        if self._states is None:
+            states = await self._store.read(lambda tx: tx.account_states())
+            self._states = {state.address: state for state in states}
+        return self._states.get(account.address, AccountState(account.address))
+
+    async def _record(self, account: Account, report: PollReport, tally: Tally) -> None:
         try:
-            if self._states is None:
-                states = await self._store.read(lambda tx: tx.account_states())
-                self._states = {state.address: state for state in states}
-            state = next_state(
-                self._states.get(account.address, AccountState(account.address)),
-                report,
-                tally.stored,
-                int(self._wall()),
-            )
+            now = int(self._wall())
+            memory = await self._recall(account)
+            if tally.notice:
+                memory = replace(memory, notice_until=now + _NOTICE_DAYS * DAY)
+                self._memory[account.id] = memory
+            before = await self._state(account)
+            if now >= memory.notice_until:
+                before = replace(before, notice="")
+            state = next_state(before, report, tally.stored, now, tally.notice)
+            assert self._states is not None
             self._states[account.address] = state
-            await self._write(lambda tx: tx.record_poll(account.id, state))
+            text = memory.dump()
+
+            def write(tx: WriteTx) -> None:
+                tx.record_poll(account.id, state)
+                if tx.memory(account.id) != text:
+                    tx.remember(account.id, text)
+
+            await self._store.write(write)
+            wanted = alerts.cause(state, now)
+            if self._alerts.get(account.id) != wanted:
+                await self._store.write(lambda tx: alerts.show(tx, account, state, now))
+                self._alerts[account.id] = wanted
         except Exception as exc:
             # A full disk: the report itself still reaches whoever asked.
             get_logger(account=account.address).error("poll not recorded", error=str(exc))
 
 
-def settle(
-    tx: WriteTx,
-    account: Account,
-    batch: Sequence[Fetched],
-    known: Deliveries,
-    seen: Doubts,
-    now: int,
-) -> Settled:
-    """The transaction of a batch. Leaves `known` alone, so that it may run again."""
-    draft = known.draft()
-    fresh = False
-    mailbox: Mailbox | None = None
-    new = relinked = 0
-    doubted_items: set[int] = set()
-    doubted_bytes: set[tuple[bytes | None, bytes]] = set()
-    for fetched in batch:
-        item, digest, structure = fetched.item, fetched.digest, fetched.structure
-        pair = (item.uidl, digest)
-        verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
-        if not fresh and isinstance(verdict, New | Rewritten) and tx.message_by_digest(digest):
-            # Another account has these bytes, or this one does since the poll began.
-            draft = Deliveries(tx.maildrop(account.id), draft.speaking())
-            fresh = True
-            verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
-        if isinstance(verdict, Rewritten):
-            verdict = next(
-                (ours for ours in verdict.candidates if _rewritten(tx, ours.digest, structure)),
-                New(),
-            )
-        if isinstance(verdict, Doubtful):
-            doubted_items.update(verdict.items)
-            doubted_bytes.add(pair)
-            continue
-        if isinstance(verdict, Ours):
-            delivery, item_id = verdict.digest, verdict.item_id
-        else:
-            delivery, item_id = digest, None
-            if mailbox is None:
-                mailbox = _arrivals(tx, account)
-            message = tx.add_message(NewMessage(fetched.octets, digest, structure))
-            tx.add_entry(mailbox.id, message, internaldate=internaldate(structure, now))
-            new += 1
-        if item_id is None:
-            item_id = tx.settle_item(account.id, item, delivery, structure.fingerprint, now)
-            relinked += isinstance(verdict, Ours)
-        else:
-            tx.relink_item(item_id, item, now)
-        draft.settle(item, item_id, delivery, structure.fingerprint)
-    return Settled(draft, new, relinked, frozenset(doubted_items), frozenset(doubted_bytes))
-
-
-def _arrivals(tx: WriteTx, account: Account) -> Mailbox:
-    """Where the account's mail arrives; made again when a device deleted it."""
-    try:
-        return tx.mailbox(account.login_id, account.mailbox)
-    except NoSuchMailbox:
-        return tx.create_mailbox(account.login_id, account.mailbox)
-
-
-def _rewritten(tx: ReadTx, digest: bytes, structure: Structure) -> bool:
-    message = tx.message_by_digest(digest)
-    if message is None:
-        return True  # a tombstone without its bytes: what was expunged stays expunged
-    return same_transport(tx.octets(message, 0, _HEADER_READ), structure.header[:_HEADER_READ])
-
-
-def internaldate(structure: Structure, now: int) -> int:
-    """When the message arrived (RFC 3501 2.3.3): Received, else Date, else now; never before
-    1970 and never later than tomorrow."""
-    for instant in (structure.received_at, structure.sent_at):
-        if instant is not None and 0 < instant <= now + DAY:
-            return instant
-    return now
-
-
-def next_state(before: AccountState, report: PollReport, stored: int, now: int) -> AccountState:
+def next_state(
+    before: AccountState, report: PollReport, stored: int, now: int, notice: str = ""
+) -> AccountState:
     """The account's state after a poll. A poll that failed says nothing about the maildrop."""
+    least = report.least_interval or before.least_interval
     if report.error:
         return replace(
             before,
@@ -479,6 +524,8 @@ def next_state(before: AccountState, report: PollReport, stored: int, now: int) 
             error=report.error,
             error_class=report.error_class,
             advice=report.advice,
+            notice=notice or before.notice,
+            least_interval=least,
         )
     return AccountState(
         address=before.address,
@@ -486,137 +533,6 @@ def next_state(before: AccountState, report: PollReport, stored: int, now: int) 
         last_attempt=now,
         listed=report.listed,
         stored=stored,
+        notice=notice or before.notice,
+        least_interval=least,
     )
-
-
-def explain(exc: Exception, address: str, endpoint: Endpoint) -> tuple[str, str, str]:
-    """A failure as (what happened, its class, what to do next)."""
-    match exc:
-        case Pop3Error():
-            return str(exc), exc.kind, exc.advice
-        case _NoPassword():
-            return (
-                f"the password of {address} could not be had: {exc}",
-                "auth",
-                "look at password, password_file or password_command of the account in the config",
-            )
-        case StoreFull():
-            return (
-                f"mail of {address} cannot be stored: {exc}",
-                "store",
-                "free some space on the disk of data_dir; polling goes on by itself",
-            )
-        case StoreError():
-            return (
-                f"mail of {address} cannot be stored: {exc}",
-                "store",
-                "look into the log of popbridge; the mail is still at the provider",
-            )
-        case OSError() if exc.errno in _NO_SPACE:
-            return (
-                f"mail of {address} cannot be stored: {exc.strerror}",
-                "store",
-                "free some space on the disk of data_dir; polling goes on by itself",
-            )
-        case OSError():
-            return (
-                f"polling {address} failed: {exc}",
-                "connect",
-                f"see whether {endpoint.host}:{endpoint.port} can be reached from here",
-            )
-        case _:
-            return (
-                f"polling {address} failed inside popbridge: {type(exc).__name__}",
-                "internal",
-                "this is a mistake in popbridge: please report the lines of the log; "
-                "nothing is lost, the next poll tries again",
-            )
-
-
-class _Queue:
-    """Messages that wait for their commit, handed over in batches; one reader, one writer."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Fetched] = []
-        self._octets = 0
-        self._first = True
-        self._ended = False
-        self._stopped = False
-        self._news = asyncio.Event()  # for the reader
-        self._room = asyncio.Event()  # for the writer
-
-    async def put(self, fetched: Fetched) -> bool:
-        """Waits for room. False when the reader is gone; the message is closed then."""
-        while self._full() and not self._stopped:
-            self._room.clear()
-            try:
-                await self._room.wait()
-            except asyncio.CancelledError:
-                fetched.spool.close()
-                raise
-        if self._stopped:
-            fetched.spool.close()
-            return False
-        self._waiting.append(fetched)
-        self._octets += len(fetched.octets)
-        self._news.set()
-        return True
-
-    def end(self) -> None:
-        """No more messages come."""
-        self._ended = True
-        self._news.set()
-
-    def stop(self) -> None:
-        """Nobody takes messages any more."""
-        self._stopped = True
-        self._room.set()
-
-    def clear(self) -> None:
-        for fetched in self._waiting:
-            fetched.spool.close()
-        self._waiting.clear()
-
-    def __aiter__(self) -> _Queue:
-        return self
-
-    async def __anext__(self) -> Sequence[Fetched]:
-        while not self._waiting:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._more()
-        if not self._first:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limits.BATCH_SECONDS):
-                    while not self._full() and not self._ended:
-                        await self._more()
-        self._first = False
-        batch, self._waiting, self._octets = self._waiting, [], 0
-        self._room.set()
-        return batch
-
-    async def _more(self) -> None:
-        self._news.clear()
-        await self._news.wait()
-
-    def _full(self) -> bool:
-        return len(self._waiting) >= limits.BATCH_MESSAGES or self._octets >= limits.BATCH_OCTETS
-
-
-async def _whole(future: asyncio.Future[T]) -> T:
-    """The result of `future`, which is finished before a cancellation is let through."""
-    await _finished(future)
-    return future.result()
-
-
-async def _finished(future: asyncio.Future[T]) -> None:
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # seen: nobody else will ask for it
-        raise cancelled

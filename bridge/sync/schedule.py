@@ -4,12 +4,16 @@ Rules:
 - Time is the loop's monotonic clock: a wall clock that jumps neither stops polls nor starts a
   storm. The first poll comes at start, the next one an interval and up to 10 % after the last
   one ended.
+- Two logins at one account are never closer than the provider's minimum (`bridge.sync.pace`, CAPA
+  LOGIN-DELAY, what errors taught), whoever asks, and also after a restart.
 - Errors back off: the interval doubles with each failure in a row of one class, up to 6 hours.
   A poll that brought mail before it failed counts as the first failure. After 3 refused logins
-  in a row an account is tried once per hour at most, until its settings change.
+  in a row an account is tried once per hour at most, until its settings change. A maildrop that
+  somebody else has open is tried again soon; what only a person can mend, once a day.
 - At most `sessions` polls run at once, and `per_host` of them at one host; the others queue.
 - An account is polled once at a time: whoever asks while a poll is under way gets its report.
-  An explicit poll overrides our own interval and back-off.
+  An explicit poll overrides our own interval and back-off; a device that looks at its INBOX has
+  its accounts polled as soon as the minimum allows, unless they are failing.
 - An account that waits costs a timer, not a task.
 """
 
@@ -17,18 +21,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from bridge.logs import get_logger
-from bridge.model import Account, Endpoint, PollReport, Secret
+from bridge.model import Account, AccountState, Endpoint, LoginId, PollReport, Secret
+from bridge.sync import pace
+from bridge.sync.explain import span
 
 JITTER = 0.1
 BACKOFF_MOST = 6 * 3600.0
 REFUSED_LOGINS = 3
 REFUSED_LOGIN_SECONDS = 3600.0
+DOUBTFUL_SECONDS = 900.0  # after the first refusal that follows a success: maybe it was too soon
+PERMANENT_SECONDS = 24 * 3600.0
+IN_USE_SECONDS = 120.0  # doubles up to the interval
+INTEREST_SECONDS = 600.0  # since the last login, where no minimum is known
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
 Poll = Callable[[Account, Endpoint, PasswordProvider], Awaitable[PollReport]]
@@ -63,6 +75,7 @@ class Job:
     endpoint: Endpoint
     interval: float
     password: PasswordProvider
+    state: AccountState | None = None  # as the store has it when the daemon starts
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +90,9 @@ class _Lane:
     again: bool = False  # its settings changed while it was polled
     last: PollReport | None = None
     failures: int = 0  # in a row, of one class
+    least: float = 0.0  # seconds between logins, as the provider told or taught
+    attempted: float | None = None  # when the last login was tried
+    doubtful: bool = False  # a login was refused, the first after one that worked
 
 
 @dataclass(slots=True)
@@ -107,11 +123,13 @@ class Schedule:
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
         on_report: Callable[[PollReport], None] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._poll = poll
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._chance = chance
         self._on_report = on_report
+        self._wall = wall
         self._slots = _Slots(asyncio.Semaphore(sessions), per_host)
         self._lanes: dict[str, _Lane] = {}
         self._leaving: set[asyncio.Task[PollReport]] = set()
@@ -128,13 +146,13 @@ class Schedule:
             lane = self._lanes.get(address)
             if lane is None:
                 lane = self._lanes[address] = _Lane(job)
-                self._plan(lane, 0.0)
+                self._plan(lane, self._resume(lane))
                 continue
             before, lane.job = lane.job, job
             if _changed(before, job, lane.last):
                 lane.failures = 0
                 if lane.task is None:
-                    self._plan(lane, 0.0)
+                    self._plan(lane, self._too_soon(lane))
                 else:
                     lane.again = True
             elif lane.task is None and before.interval != job.interval:
@@ -143,6 +161,7 @@ class Schedule:
     async def poll_now(self, address: str | None = None) -> Sequence[PollReport]:
         """Polls one account, or all, at once; joins what is under way. Raises NoSuchAccount.
 
+        One whose provider does not allow it yet is not polled: its report says when it may be.
         A caller that is cancelled leaves the polls running.
         """
         if address is None:
@@ -151,13 +170,36 @@ class Schedule:
             lanes = [self._lanes[address]]
         else:
             raise NoSuchAccount(f"there is no account {address}; the config names the accounts")
-        tasks = [self._begin(lane) for lane in lanes]
+        early = {
+            id(lane): self._early(lane)
+            for lane in lanes
+            if lane.task is None and self._too_soon(lane) > 0
+        }
+        tasks = {id(lane): self._begin(lane) for lane in lanes if id(lane) not in early}
         if tasks:
-            await asyncio.wait(tasks)
-        return [
-            _interrupted(lane.job.account.address) if task.cancelled() else task.result()
-            for lane, task in zip(lanes, tasks, strict=True)
-        ]
+            await asyncio.wait(tasks.values())
+        reports = []
+        for lane in lanes:
+            if id(lane) in early:
+                reports.append(early[id(lane)])
+            elif (task := tasks[id(lane)]).cancelled():
+                reports.append(_interrupted(lane.job.account.address))
+            else:
+                reports.append(task.result())
+        return reports
+
+    def interest(self, login: LoginId) -> None:
+        """A device looks at the INBOX of this login: its accounts are polled as soon as their
+        providers allow it."""
+        for lane in self._lanes.values():
+            if lane.job.account.login_id != login or lane.due is None or lane.attempted is None:
+                continue
+            if lane.last is not None and lane.last.error:
+                continue
+            least = self._least(lane) or min(INTEREST_SECONDS, lane.job.interval)
+            when = max(self._clock.time(), lane.attempted + least)
+            if when < lane.due:
+                self._plan(lane, when - self._clock.time())
 
     def next_poll(self, address: str) -> float | None:
         """Seconds until the next poll; None while one runs or for an unknown account."""
@@ -182,8 +224,22 @@ class Schedule:
             return "never polled"
         if not lane.last.error:
             return "up to date"
-        passing = lane.last.error_class in ("busy", "connect", "temporary")
+        passing = lane.doubtful or lane.last.error_class in ("busy", "connect", "temporary")
         return "waiting" if passing and lane.failures < 3 else "needs attention"
+
+    def why(self, address: str) -> str:
+        """Why the account waits, for a person; empty while it does not, or for no reason of
+        note."""
+        lane = self._lanes.get(address)
+        if lane is None or lane.in_session:
+            return ""
+        if lane.task is not None:
+            return "waits until another account's session ends"
+        if lane.last is not None and lane.last.error:
+            return f"waits after failure {lane.failures}" if lane.failures else ""
+        if self._least(lane) > lane.job.interval:
+            return f"its provider wants {span(int(self._least(lane)))} between two logins"
+        return ""
 
     async def stop(self) -> None:
         """Ends the schedule: no new poll, and those under way are cancelled and waited for."""
@@ -214,6 +270,7 @@ class Schedule:
                 await slots.enter_async_context(self._slots.everywhere)
                 job = lane.job
                 lane.in_session, lane.again = True, False
+                lane.attempted = self._clock.time()
                 report = await self._poll(job.account, job.endpoint, job.password)
         except Exception as exc:
             get_logger(account=address).exception("poll failed")
@@ -228,12 +285,63 @@ class Schedule:
             lane.task = None
         self._note(lane, report)
         if not self._stopped and self._lanes.get(address) is lane:
-            self._plan(lane, 0.0 if lane.again else self._pause(lane))
+            self._plan(lane, self._too_soon(lane) if lane.again else self._pause(lane))
         if self._on_report is not None:
             self._on_report(report)
         return report
 
+    # --- how soon ---------------------------------------------------------------------------
+
+    def _least(self, lane: _Lane) -> float:
+        """Seconds between two logins that the provider wants."""
+        return max(lane.least, float(pace.minimum(lane.job.endpoint.host)))
+
+    def _too_soon(self, lane: _Lane) -> float:
+        """Seconds until the provider's minimum allows a login."""
+        if lane.attempted is None:
+            return 0.0
+        return max(0.0, lane.attempted + self._least(lane) - self._clock.time())
+
+    def _early(self, lane: _Lane) -> PollReport:
+        left = self._too_soon(lane)
+        at = datetime.fromtimestamp(self._wall() + left).strftime("%H:%M:%S")
+        host = lane.job.endpoint.host
+        return PollReport(
+            lane.job.account.address,
+            error=f"{host} allows one login in {span(int(self._least(lane)))}, and the last was "
+            f"{span(int(self._least(lane) - left))} ago",
+            error_class="busy",
+            advice=f"it may be polled again at {at}, and is by itself soon after",
+        )
+
+    def _resume(self, lane: _Lane) -> float:
+        """Takes over what the store knows of a new lane; seconds until its first poll."""
+        state = lane.job.state
+        if state is None:
+            return 0.0
+        lane.least = float(state.least_interval)
+        if state.last_attempt is None:
+            return 0.0
+        since = max(0.0, self._wall() - state.last_attempt)
+        lane.attempted = self._clock.time() - since
+        if state.error_class:
+            lane.failures = state.failures
+            lane.last = PollReport(
+                state.address,
+                error=state.error,
+                error_class=state.error_class,
+                advice=state.advice,
+            )
+        stopped = state.error_class == "permanent" or (
+            state.error_class == "auth" and state.failures >= REFUSED_LOGINS
+        )
+        wanted = self._pause(lane) if stopped else self._least(lane)
+        return max(0.0, wanted - since)
+
     def _note(self, lane: _Lane, report: PollReport) -> None:
+        worked = lane.last is not None and not lane.last.error
+        lane.doubtful = report.error_class == "auth" and worked
+        lane.least = float(report.least_interval or lane.least)
         if not report.error:
             lane.failures = 0
         elif report.new or lane.last is None or lane.last.error_class != report.error_class:
@@ -247,13 +355,19 @@ class Schedule:
     def _pause(self, lane: _Lane) -> float:
         """Seconds until the next poll of this lane."""
         pause = lane.job.interval
-        if lane.failures > 1:
-            doubled = pause * 2.0 ** min(lane.failures - 1, 20)
-            pause = max(pause, min(doubled, BACKOFF_MOST))
-        refused = lane.last is not None and lane.last.error_class == "auth"
-        if refused and lane.failures >= REFUSED_LOGINS:
+        error_class = lane.last.error_class if lane.last is not None else ""
+        doublings = 2.0 ** min(lane.failures - 1, 20) if lane.failures > 1 else 1.0
+        if error_class == "busy" and IN_USE_SECONDS * doublings < pause:
+            pause = IN_USE_SECONDS * doublings
+        elif lane.failures > 1:
+            pause = max(pause, min(pause * doublings, BACKOFF_MOST))
+        if lane.doubtful:
+            pause = max(pause, DOUBTFUL_SECONDS)
+        if error_class == "auth" and lane.failures >= REFUSED_LOGINS:
             pause = max(pause, REFUSED_LOGIN_SECONDS)
-        return pause * (1.0 + JITTER * self._chance())
+        if error_class == "permanent":
+            pause = max(pause, PERMANENT_SECONDS)
+        return max(pause, self._least(lane)) * (1.0 + JITTER * self._chance())
 
     def _plan(self, lane: _Lane, pause: float) -> None:
         self._unplan(lane)

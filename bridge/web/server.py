@@ -2,6 +2,7 @@
 
     web.listen               GET /livez /readyz /status.json
     data_dir/control.sock    GET /status  POST /poll?address=
+                             GET /deletes?address=  GET /deletes/planned?address=
 
 Rules:
 - A request over TCP must name this machine in Host (an address, localhost, its own name), or it
@@ -31,9 +32,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge import limits
-from bridge.model import PollReport
+from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
-from bridge.web.status import Json, Status, report_json, status_json
+from bridge.web.status import Json, Status, delete_json, report_json, status_json
 
 
 class Control(Protocol):
@@ -44,6 +45,14 @@ class Control(Protocol):
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         """Polls one account or all now, or joins the poll under way. Raises LookupError with a
         sentence when there is no such account."""
+        ...
+
+    async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        """What the next poll would delete at the provider. Raises LookupError as `poll`."""
+        ...
+
+    async def deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        """What was deleted at providers, the newest first."""
         ...
 
 
@@ -188,10 +197,23 @@ def control_app(daemon: Control) -> Starlette:
             return _json({"error": str(error.args[0] if error.args else error)}, 404)
         return _json([report_json(each) for each in reports])
 
+    async def deletes(request: Request) -> Response:
+        found = await daemon.deletes(request.query_params.get("address"))
+        return _json([delete_json(each) for each in found])
+
+    async def planned(request: Request) -> Response:
+        try:
+            found = await daemon.planned_deletes(request.query_params.get("address"))
+        except LookupError as error:
+            return _json({"error": str(error.args[0] if error.args else error)}, 404)
+        return _json([delete_json(each) for each in found])
+
     return Starlette(
         routes=[
             Route("/status", status, methods=["GET"]),
             Route("/poll", poll, methods=["POST"]),
+            Route("/deletes", deletes, methods=["GET"]),
+            Route("/deletes/planned", planned, methods=["GET"]),
         ]
     )
 

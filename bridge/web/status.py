@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from bridge.model import AccountState, PollReport
+from bridge.model import AccountState, PollReport, Progress, ServerDelete
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 NEEDS_ATTENTION = "needs attention"
@@ -21,11 +21,14 @@ NEEDS_ATTENTION = "needs attention"
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
     """An account for a person: `state` is one of up to date, polling, waiting, needs attention,
-    never polled; `next_poll` is in seconds since the epoch, None while nothing is planned."""
+    never polled; `next_poll` is in seconds since the epoch, None while nothing is planned.
+    `progress` is of the poll under way, `waits` is why there is none, where that is of note."""
 
     account: AccountState
     state: str
     next_poll: int | None = None
+    progress: Progress | None = None
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,39 @@ def _account_json(status: AccountStatus) -> dict[str, Json]:
         "error": account.error,
         "error_class": account.error_class,
         "advice": account.advice,
+        "notice": account.notice,
+        "least_interval": account.least_interval,
+        "waits": status.waits,
+        "progress": _progress_json(status.progress),
+    }
+
+
+def _progress_json(progress: Progress | None) -> Json:
+    if progress is None:
+        return None
+    left = progress.seconds_left
+    return {
+        "doing": progress.doing,
+        "done": progress.done,
+        "todo": progress.todo,
+        "bytes": progress.octets,
+        "todo_bytes": progress.todo_octets,
+        "seconds": round(progress.seconds, 3),
+        "seconds_left": None if left is None else round(left),
+    }
+
+
+def delete_json(deleted: ServerDelete) -> dict[str, Json]:
+    """A message that was, or would be, deleted at its provider. `uidl` is escaped as in Python,
+    `sha256` names the message."""
+    return {
+        "address": deleted.address,
+        "at": iso(deleted.at),
+        "uidl": ascii(deleted.uidl)[2:-1],
+        "size": deleted.size,
+        "sha256": deleted.digest.hex(),
+        "reason": deleted.reason,
+        "outcome": deleted.outcome,
     }
 
 
@@ -123,8 +159,28 @@ def _account_of_json(found: _Reader) -> AccountStatus:
         error=found.text("error"),
         error_class=found.text("error_class"),
         advice=found.text("advice"),
+        notice=found.text("notice"),
+        least_interval=found.number("least_interval"),
     )
-    return AccountStatus(account, found.text("state"), found.time("next_poll"))
+    progress = found.maybe("progress")
+    return AccountStatus(
+        account,
+        found.text("state"),
+        found.time("next_poll"),
+        None if progress is None else _progress_of_json(_Reader(progress)),
+        found.text("waits"),
+    )
+
+
+def _progress_of_json(found: _Reader) -> Progress:
+    return Progress(
+        doing=found.text("doing"),
+        done=found.number("done"),
+        todo=found.number("todo"),
+        octets=found.number("bytes"),
+        todo_octets=found.number("todo_bytes"),
+        seconds=found.real("seconds"),
+    )
 
 
 def reports_of_json(said: Json) -> Sequence[PollReport]:
@@ -191,6 +247,9 @@ class _Reader:
         if not isinstance(value, bool):
             raise self._wrong(key)
         return value
+
+    def maybe(self, key: str) -> Json:
+        return self._said.get(key)
 
     def items(self, key: str) -> Sequence[Json]:
         value = self._said.get(key)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from bridge import __version__, daemon
 from bridge.auth.secrets import SecretError
 from bridge.cli import common, status
 from bridge.cli.main import main
-from bridge.model import AccountState, PollReport
+from bridge.model import AccountState, PollReport, Progress, ServerDelete
 from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
 from bridge.tls import CertificateError
 from bridge.web.server import WebServer
@@ -47,12 +48,21 @@ class FakeDaemon:
         self.accounts: Sequence[AccountStatus] = ()
         self.database_ok = True
         self.polled: list[str | None] = []
+        self.gone: Sequence[ServerDelete] = ()
 
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         self.polled.append(address)
         if address == "nobody":
             raise LookupError("there is no account nobody; the config names the accounts")
         return self.reports
+
+    async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        if address == "nobody":
+            raise LookupError("there is no account nobody; the config names the accounts")
+        return [replace(each, outcome="planned") for each in self.gone]
+
+    async def deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        return [each for each in self.gone if address in (None, each.address)]
 
     async def status(self) -> Status:
         urls = ("imap://127.0.0.1:1143",)
@@ -276,6 +286,54 @@ def test_poll_of_nobody(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) ->
     )
 
 
+# --- deletes ----------------------------------------------------------------------------
+
+GONE = ServerDelete(
+    "me@gmx.de", 1_795_788_602, b"u\x1b1", 4711, b"\1" * 32, "here for 30 days or more", "done"
+)
+
+
+def test_log_deletes(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "log", "deletes", "--config", "config.yaml") == (
+        0,
+        "nothing was deleted at a provider\n",
+        "",
+    )
+    fake.gone = [GONE]
+    assert run(capsys, "log", "deletes", "--config", "config.yaml") == (
+        0,
+        "AT                    ACCOUNT    UIDL    BYTES  OUTCOME  REASON\n"
+        "2026-11-27T14:10:02Z  me@gmx.de  u\\x1b1   4711  done     here for 30 days or more\n",
+        "",
+    )
+    code, out, _ = run(capsys, "log", "deletes", "you@web.de", "--json", "--config", "config.yaml")
+    assert (code, json.loads(out)) == (0, [])
+
+
+def test_a_dry_run_polls_nobody(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "poll", "--dry-run", "--config", "config.yaml") == (
+        0,
+        "nothing would be deleted at a provider\n",
+        "",
+    )
+    fake.gone = [GONE]
+    code, out, _ = run(capsys, "poll", "--dry-run", "--json", "--config", "config.yaml")
+    assert code == 0
+    assert json.loads(out) == [
+        {
+            "address": "me@gmx.de",
+            "at": "2026-11-27T14:10:02Z",
+            "uidl": "u\\x1b1",
+            "size": 4711,
+            "sha256": "01" * 32,
+            "reason": "here for 30 days or more",
+            "outcome": "planned",
+        }
+    ]
+    assert fake.polled == []
+    assert run(capsys, "poll", "nobody", "--dry-run", "--config", "config.yaml")[0] == 64
+
+
 # --- status -----------------------------------------------------------------------------
 
 
@@ -288,6 +346,26 @@ def test_status(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         "popbridge 1.0, imap://127.0.0.1:1143, 1 connection\n",
         "",
     )
+
+
+def test_status_tells_how_far_a_poll_is(
+    fake: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = AccountState("me@gmx.de", notice="The provider gave new ids to 40 messages.")
+    going = Progress("fetching", 812, 2143, 498_000_000, 1_300_000_000, 160.0)
+    fake.accounts = [
+        AccountStatus(state, "polling", progress=going),
+        AccountStatus(AccountState("you@web.de"), "polling", progress=Progress("connecting")),
+        AccountStatus(AccountState("us@web.de"), "waiting", waits="waits for a session"),
+    ]
+    code, out, err = run(capsys, "status", "--config", "config.yaml")
+    assert (code, err) == (0, "me@gmx.de: The provider gave new ids to 40 messages.\n")
+    assert out.splitlines()[4:7] == [
+        "me@gmx.de: fetching 812 of 2,143 messages, 498.0 of 1,300.0 MB, 3.1 MB/s, "
+        "about 4 min left",
+        "you@web.de: connecting",
+        "us@web.de: waits for a session",
+    ]
 
 
 def test_status_that_needs_attention(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import imaplib
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -26,13 +28,14 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from bridge.cli.common import Failure
 from bridge.store.opening import DATABASE
 from tests.faults.device import Device, Lost, observe
 from tests.faults.mail import digests
 from tests.faults.oracle import INBOX, Oracle
 from tests.faults.writers import Writer
 from tests.support.pop3_server import Item, Pop3Server
-from tests.support.process import PROGRAM, DaemonProcess, pop3_account, write_config
+from tests.support.process import PROGRAM, DaemonProcess, Ended, pop3_account, write_config
 
 LOGIN = "me@example.org"
 QUIET_SECONDS = 1.0
@@ -123,6 +126,8 @@ class Storm:
             if writing:
                 # What the kill before this one left: judged before anything is changed anew.
                 self.oracle.compare(await asyncio.to_thread(observe, port, LOGIN))
+                if self.oracle.faults:
+                    return False  # enough is known
                 tasks = [asyncio.create_task(each.run(port, LOGIN)) for each in self._writers]
             else:
                 tasks = [asyncio.create_task(self._look(port))]
@@ -194,6 +199,24 @@ class Storm:
     def _no_complaints(self, daemon: DaemonProcess) -> None:
         bad = [line for line in daemon.log if " error " in line or "Traceback" in line]
         self.oracle.faults += bad
+
+    async def run_to_call(self, call: str, number: int, commands: int) -> bool:
+        """Kills at the entry of the `number`th such system call of a thread, by strace, in a run
+        that polls, writes and stops in order. False when it has fewer of them."""
+        inject = f"inject={call}:signal=KILL:when={number}"
+        strace = ("strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}")
+        async with DaemonProcess(self._config, (*strace, "-e", inject, *self._program)) as daemon:
+            with contextlib.suppress(Ended, Failure, OSError, imaplib.IMAP4.error):
+                port = await daemon.listening()
+                await daemon.poll()
+                self.oracle.compare(await asyncio.to_thread(observe, port, LOGIN))
+                await self._writers[0].run(port, LOGIN, commands)
+            code = await daemon.stop()
+            assert code in (0, -signal.SIGKILL), "\n".join(daemon.log)
+        for server in (self.keeper, self.popper):
+            await server.drop()
+        await asyncio.to_thread(self.oracle.examine, self._data, self._scratch)
+        return code != 0
 
     # --- the end ------------------------------------------------------------------------
 

@@ -129,6 +129,7 @@ async def test_sighup_with_a_broken_config_keeps_the_old_one(tmp_path: Path) -> 
         config = write_config(tmp_path, [pop3_account(ME, server.port)])
         async with DaemonProcess(config) as daemon:
             port = await daemon.listening()
+            await daemon.poll()  # else the poll below may join the first one
             async with Device.connect(port, ME) as device:
                 for broken, why in (
                     ("accounts: [", "config.yaml:"),

@@ -26,12 +26,15 @@ class Writer:
         self._told = told  # a command was answered OK
         self._serial = 0
         self._made = 0
+        self._answered = 0  # in this run
 
-    async def run(self, port: int, login: str) -> None:
-        """Works until the connection is lost. Raises Refused."""
+    async def run(self, port: int, login: str, acknowledged: int | None = None) -> None:
+        """Works until the connection is lost, or so many commands were answered OK. Raises
+        Refused."""
+        self._answered = 0
         with contextlib.suppress(Lost):
             async with Device.connect(port, login) as device:
-                while True:
+                while self._answered != acknowledged:
                     await self._random.choice(self._commands())(device)
 
     def _commands(self) -> Sequence[Callable[[Device], Awaitable[None]]]:
@@ -103,6 +106,7 @@ class Writer:
         holding.pending = effect
         text = await device.command(line)
         holding.acknowledged(_given(text) if effect.added else [])
+        self._answered += 1
         self._told()
 
     # --- choices ------------------------------------------------------------------------

@@ -15,12 +15,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bridge import daemon, limits
 from bridge.model import MessageId
-from bridge.store.api import WriteTx
-from bridge.sync import poll
+from bridge.store.api import Store, WriteTx
+from bridge.sync.poll import Poller
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 STORE, MARK = ("add_message", "add_entry"), ("settle_item",)
@@ -45,16 +45,21 @@ class _Putting:
         return put_off
 
 
-class WrongPoller(poll.Poller):
-    """Settles in two transactions."""
+class WrongStore:
+    """A poller's store that makes two transactions of one."""
 
-    late: Sequence[str] = ()
+    def __init__(self, store: Store, late: Sequence[str]) -> None:
+        self._store = store
+        self._late = late
 
-    async def _write(self, work: Callable[[Any], Any]) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def write(self, work: Callable[[Any], Any]) -> Any:
         calls: list[Call] = []
 
         def first(tx: WriteTx) -> Any:
-            putting = _Putting(tx, self.late)
+            putting = _Putting(tx, self._late)
             result = work(putting)
             calls[:] = putting.calls
             return result
@@ -69,14 +74,18 @@ class WrongPoller(poll.Poller):
                 else:
                     tx.settle_item(*args)
 
-        result = await super()._write(first)
+        result = await self._store.write(first)
         if calls:
-            await super()._write(second)
+            await self._store.write(second)
         return result
 
 
 if __name__ == "__main__":
     limits.BATCH_MESSAGES = 1
-    WrongPoller.late = STORE if sys.argv[1] == "mark first" else MARK
-    vars(daemon)["Poller"] = WrongPoller
+    late = STORE if sys.argv[1] == "mark first" else MARK
+
+    def wrong_poller(store: Store, **named: Any) -> Poller:
+        return Poller(cast(Store, WrongStore(store, late)), **named)
+
+    vars(daemon)["Poller"] = wrong_poller
     sys.exit(daemon.run(Path(sys.argv[2])))

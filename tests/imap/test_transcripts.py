@@ -10,6 +10,7 @@ import trustme
 
 from bridge import limits
 from bridge.imap import server as imap_server
+from bridge.model import Quota
 from tests.support.endpoint import PASSWORD, Endpoint
 from tests.support.transcript import Player, Server, parse
 
@@ -41,7 +42,8 @@ async def test_transcript(
     authority.issue_cert("127.0.0.1").configure_cert(ours)
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(theirs)
-    async with Endpoint(tmp_path, tls=ours) as endpoint:
+    quota = Quota(*transcript.quota) if transcript.quota else None
+    async with Endpoint(tmp_path, tls=ours, quota=quota, hidden=transcript.hidden) as endpoint:
         users = {name: (name, PASSWORD) for name in ("alice", "bob")}
         server = Server("127.0.0.1", endpoint.port, users, theirs)
         await Player(transcript, server).play()

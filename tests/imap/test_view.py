@@ -8,12 +8,14 @@ between commands and, in the middle of one, before any of its transactions.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -42,6 +44,7 @@ class Ear:
     """A `Wire` that keeps what it is given."""
 
     secure = private = True
+    compressed = False
     peer = "127.0.0.1"
 
     def __init__(self) -> None:
@@ -50,6 +53,10 @@ class Ear:
     def write(self, octets: bytes) -> None:
         self.heard += octets
 
+    def write_last(self, octets: bytes) -> None:
+        self.heard += octets
+
+    def start_compression(self) -> None: ...
     async def drain(self) -> None: ...
     async def start_tls(self) -> None: ...
     def resume(self) -> None: ...
@@ -72,6 +79,9 @@ class Device:
         self.first_unseen: int | None = None
         self.found: list[int] = []
         self.read_only = False
+
+    def forget(self) -> None:
+        self.uids, self.flags, self.first_unseen = [], [], None
 
     def do(self, command: str, *, may_expunge: bool, lost: bool = False) -> bytes:
         """Runs the command, applies what comes back, returns the tagged answer. `lost` allows a
@@ -200,6 +210,10 @@ class Devices(RuleBasedStateMachine):
         uids = self._some(seed)
         self.store.change(lambda tx: tx.expunge(BOX, uids, only_deleted=False))
 
+    def another_stores(self, seed: int) -> None:
+        uids = self._some(seed)
+        self.store.change(lambda tx: tx.store_flags(BOX, uids, "replace", seed % 32))
+
     def _some(self, seed: int) -> list[tuple[int, int]]:
         """Some of the UIDs that are there, different ones for each seed."""
         return [
@@ -222,8 +236,7 @@ class Devices(RuleBasedStateMachine):
             if kind == "arrive":
                 self.store.change(lambda tx: tx.append(seed % 4))
             elif kind == "flags":
-                uids = self._some(seed)
-                self.store.change(lambda tx: tx.store_flags(BOX, uids, "replace", seed % 32))
+                self.another_stores(seed)
             elif kind == "vanish":
                 uids = self._some(seed)[:2]
                 self.store.change(lambda tx: tx.expunge(BOX, uids, only_deleted=False))
@@ -245,7 +258,7 @@ class Devices(RuleBasedStateMachine):
     # --- what devices do ----------------------------------------------------------------
 
     def select(self, device: Device, *, read_only: bool) -> None:
-        device.uids, device.flags, device.first_unseen = [], [], None
+        device.forget()
         device.read_only = read_only
         quiet = not self.store.between
         device.do("EXAMINE INBOX" if read_only else "SELECT INBOX", may_expunge=False)
@@ -253,6 +266,8 @@ class Devices(RuleBasedStateMachine):
         if quiet:
             seen = [bool(entry.flags & Flag.SEEN) for entry in self.store.tx.entries]
             assert device.first_unseen == (None if all(seen) else seen.index(False) + 1)
+        if device.uids:
+            device.do("FETCH 1:* (UID FLAGS)", may_expunge=False, lost=True)
 
     device_numbers = st.integers(0, 2)
 
@@ -302,6 +317,8 @@ class Devices(RuleBasedStateMachine):
         names=st.sets(st.sampled_from([*NAMES, "$Work", "$New"]), min_size=1, max_size=3),
         silent=st.booleans(),
         uid=st.booleans(),
+        earlier=st.none() | st.integers(0, 1000),
+        meanwhile=st.none() | st.integers(0, 1000),
     )
     def store_flags(
         self,
@@ -312,7 +329,10 @@ class Devices(RuleBasedStateMachine):
         names: set[str],
         silent: bool,
         uid: bool,
+        earlier: int | None,
+        meanwhile: int | None,
     ) -> None:
+        """`earlier`, `meanwhile`: another device changes flags before it, and in the middle."""
         device = self.devices[number]
         first, last = min(first, last), max(first, last)
         if device.read_only or last >= len(device.uids):
@@ -323,6 +343,10 @@ class Devices(RuleBasedStateMachine):
             if None in chosen:
                 return
         numbers = f"{chosen[0]}:{chosen[1]}"
+        if earlier is not None:
+            self.another_stores(earlier)
+        if meanwhile is not None:
+            self.store.between = [partial(self.another_stores, meanwhile)]
         if silent:
             # RFC 3501 6.4.6: the client takes for granted that it is done as it said.
             for flags in device.flags[first : last + 1]:
@@ -410,8 +434,54 @@ def _finish(work: Coroutine[Any, Any, T]) -> T:
 
 TestDevices = Devices.TestCase
 TestDevices.settings = settings(
-    max_examples=120,
+    max_examples=300,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+COMMANDS: dict[str, Callable[[Devices], object]] = {
+    "noop": lambda m: m.hear(0, False),
+    "idle": lambda m: m.hear(0, True),
+    "fetch": lambda m: m.fetch(0, False),
+    "uid fetch": lambda m: m.fetch(0, True),
+    "store": lambda m: m.store_flags(0, 0, 2, "+", {"\\Seen"}, False, False, None, None),
+    "store silent": lambda m: m.store_flags(0, 0, 2, "+", {"\\Seen"}, True, False, None, None),
+    "replace silent": lambda m: m.store_flags(0, 0, 2, "", {"$New"}, True, True, None, None),
+    "expunge": lambda m: m.expunge(0),
+    "copy": lambda m: m.copy(0, 1, False),
+    "move": lambda m: m.copy(0, 1, True),
+    "select": lambda m: m.select_again(0, False),
+    "examine": lambda m: m.select_again(0, True),
+}
+CHANGES: dict[str, Callable[[Devices], object]] = {
+    "arrive": lambda m: m.store.change(lambda tx: tx.append(1)),
+    "flags": lambda m: m.another_stores(0b110_0011),
+    "vanish": lambda m: m.store.change(lambda tx: tx.expunge(BOX, [(2, 3)], only_deleted=False)),
+    "hear": lambda m: m._another_session_reads(),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_interleaving_of_two_changes_with_a_command(command: str) -> None:
+    """Before any transaction of any command, two changes in any order lose nothing."""
+    plans = itertools.product(CHANGES, range(-1, 3), CHANGES, range(-1, 3))
+    for first, first_at, second, second_at in plans:
+        machine = Devices()
+        machine.start(tombstones=1000, log=10_000, messages=4)
+        planned: list[list[str]] = [[], [], []]
+        for change, at in ((first, first_at), (second, second_at)):
+            if at < 0:
+                CHANGES[change](machine)
+            else:
+                planned[at].append(change)
+        for changes in planned:
+            machine.store.between.append(partial(_all, machine, changes))
+        COMMANDS[command](machine)
+        machine.teardown()
+
+
+def _all(machine: Devices, changes: list[str]) -> None:
+    for change in changes:
+        CHANGES[change](machine)

@@ -195,6 +195,15 @@ def test_messages_nest_to_the_depth_limit(head: bytes) -> None:
     assert parts[-1].end == len(message)
 
 
+def test_octets_are_searched_for_delimiters_to_the_limit() -> None:
+    """Each open multipart that never ends costs a search through all the rest."""
+    text = b"\r\n--" * (4 << 20)
+    parts = list(walk(checked(nested(90)[:-3] + text).parts))
+    assert limits.MIME_SEARCHED <= max(part.depth for part in parts) < 50
+    short = list(walk(checked(nested(90)).parts))
+    assert max(part.depth for part in short) == 90
+
+
 @pytest.mark.parametrize("part", [b"--b\r\n", b"--b\r\nContent-Type: text/html\r\n\r\nx\r\n"])
 def test_parts_are_counted(part: bytes) -> None:
     head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"

@@ -61,6 +61,13 @@ def structure_of(body: str, content: str = "multipart/mixed; boundary=b") -> obj
 @pytest.mark.parametrize(
     ("body", "shape"),
     [
+        (
+            # an outer delimiter that is the beginning of an inner one
+            "--b\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n"
+            "--m\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n"
+            "--bb\r\n\r\nx\r\n--bb\r\n\r\ny\r\n--bb--\r\n--m\r\n\r\nz\r\n--m--\r\n--b--",
+            ["mixed", ["mixed", ["mixed", "text/plain", "text/plain"], "text/plain"]],
+        ),
         ("", ["mixed", "text/plain"]),
         ("--b--\r\n", ["mixed", "text/plain"]),
         ("text before, and no part", ["mixed", "text/plain"]),

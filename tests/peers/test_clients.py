@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from imapclient import IMAPClient
 
 from bridge.daemon import Daemon
-from tests.support.dovecot import Dovecot
-from tests.support.house import ADDRESS, PASSWORD, account, require, running
-from tests.support.samples import sample, samples
-
-MESSAGES = 12
-
-
-@pytest.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
-    require("dovecot")
-    with Dovecot(tmp_path) as dovecot:
-        dovecot.deliver(samples(MESSAGES))
-        async with running(tmp_path, [account(dovecot)]) as daemon:
-            (report,) = await daemon.poll(None)
-            assert report.new == MESSAGES
-            yield daemon
+from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
+from tests.support.samples import sample
 
 
 async def output(*command: str, env: dict[str, str] | None = None) -> bytes:

@@ -7,24 +7,14 @@ import hashlib
 import imaplib
 import ssl
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
-import pytest
-
 from tests.support.dovecot import Dovecot
-from tests.support.house import ADDRESS, PASSWORD, account, require, running
+from tests.support.house import ADDRESS, PASSWORD, account, running
 from tests.support.samples import samples
 
 MESSAGES = 2_000
-
-
-@pytest.fixture
-def dovecot(tmp_path: Path) -> Iterator[Dovecot]:
-    require("dovecot")
-    with Dovecot(tmp_path) as server:
-        yield server
 
 
 def bodies(client: imaplib.IMAP4) -> list[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,17 +55,19 @@ class AdvancingClock:
         self._ahead += self._step
 
 
-def endpoint(server: Pop3Server) -> Endpoint:
-    return Endpoint(
+def endpoint(server: Pop3Server, **more: Any) -> Endpoint:
+    """The endpoint of a server; `more` are other fields of it."""
+    own = Endpoint(
         server.host, server.port, Security(server.security), server.username, server.ca_file
     )
+    return replace(own, **more)
 
 
 async def open_session(
-    server: Pop3Server, *, password: str | None = None, pipelining: bool = True
+    server: Pop3Server, *, password: str | None = None, pipelining: bool = True, **more: Any
 ) -> Pop3Session:
     return await Pop3Session.open(
-        endpoint(server),
+        endpoint(server, **more),
         Secret(server.password if password is None else password),
         new_sink=MemorySink,
         pipelining=pipelining,
@@ -82,10 +86,10 @@ async def session(
         await opened.abort()
 
 
-async def refusal(server: Pop3Server, *, password: str | None = None) -> Pop3Error:
+async def refusal(server: Pop3Server, *, password: str | None = None, **more: Any) -> Pop3Error:
     """The error with which a session does not open."""
     try:
-        opened = await open_session(server, password=password)
+        opened = await open_session(server, password=password, **more)
     except Pop3Error as error:
         return error
     await opened.abort()

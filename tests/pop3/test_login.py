@@ -17,6 +17,10 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bridge import limits
 from bridge.model import Endpoint, Secret, Security
@@ -432,6 +436,49 @@ async def test_P088_certificates_that_prove_nothing() -> None:
                 assert (error.kind, problem) == ("tls", problem)
                 assert "not to be trusted" in str(error)
                 assert no_credentials(server)
+
+
+def with_a_NUL() -> tuple[str, bytes]:
+    """A CA, and a leaf with its key, of a CA that signs whatever it is given."""
+    now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lax CA")])]
+    names.append(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost\0.evil.example")]))
+    pem = []
+    for subject, is_ca in zip(names, (True, False), strict=True):
+        usage: x509.ExtensionType = x509.BasicConstraints(ca=True, path_length=None)
+        if not is_ca:
+            usage = x509.SubjectAlternativeName([x509.DNSName("localhost\0.evil.example")])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(usage, critical=is_ca)
+            .sign(key, hashes.SHA256())
+        )
+        pem.append(made.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    plain = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return pem[0].decode(), pem[1] + plain
+
+
+async def test_P088_a_name_that_ends_at_a_NUL_is_another_name(tmp_path: Path) -> None:
+    """CVE-2009-2666: fetchmail took it for what stands before the NUL."""
+    authority, leaf = with_a_NUL()
+    (tmp_path / "leaf.pem").write_bytes(leaf)
+    (tmp_path / "ca.pem").write_text(authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with Pop3Server(security="tls", tls_context=context) as server:
+        context.load_cert_chain(tmp_path / "leaf.pem")
+        server.host, server.ca_file = "localhost", str(tmp_path / "ca.pem")
+        error = await refusal(server)
+        assert error.kind == "tls"
+        assert "ostname mismatch" in str(error)
+        assert no_credentials(server)
 
 
 async def test_P088_the_systems_authorities_do_not_know_a_private_CA() -> None:

@@ -11,9 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.imap.protocol import (
+    acl,
     append,
     authenticate,
     bare,
+    compress,
     copy,
     create,
     delete,
@@ -22,13 +24,19 @@ from bridge.imap.protocol import (
     fetch,
     id,
     login,
+    metadata,
+    notify,
+    quota,
     rename,
+    replace,
     responses,
     search,
     select,
+    sort,
     status,
     store,
     subscribe,
+    thread,
     utf7,
 )
 from bridge.imap.protocol.connection import CommandReady, Connection, LiteralAnnounced, Malformed
@@ -40,6 +48,15 @@ from bridge.imap.protocol.scanner import Scanner
 
 GRAMMARS: dict[str, Callable[[Scanner], object]] = {
     "APPEND": append.parse,
+    "COMPRESS": compress.parse,
+    "GETACL": acl.parse_mailbox,
+    "GETMETADATA": metadata.parse_get,
+    "GETQUOTA": quota.parse_root,
+    "GETQUOTAROOT": quota.parse_mailbox,
+    "LISTRIGHTS": acl.parse_identifier,
+    "SETACL": acl.parse_set,
+    "SETMETADATA": metadata.parse_set,
+    "SETQUOTA": quota.parse_set,
     "AUTHENTICATE": authenticate.parse,
     "NOOP": bare.parse,
     "COPY": copy.parse,
@@ -51,12 +68,16 @@ GRAMMARS: dict[str, Callable[[Scanner], object]] = {
     "ID": id.parse,
     "LIST": parse_list,
     "LOGIN": login.parse,
+    "NOTIFY": notify.parse,
     "RENAME": rename.parse,
+    "REPLACE": replace.parse,
     "SEARCH": search.parse,
     "SELECT": select.parse,
+    "SORT": sort.parse,
     "STATUS": status.parse,
     "STORE": store.parse,
     "SUBSCRIBE": subscribe.parse,
+    "THREAD": thread.parse,
 }
 
 DIALOGUE = (
@@ -72,7 +93,10 @@ TOKENS = st.sampled_from(
         b"%", b"[", b"]", b"<", b">", b".", b"1:*", b"0", b"4294967296", b"NIL", b"\\Seen",
         b"\xff", b"&", b"&AOk-", b"BODY", b"BODY.PEEK[", b"HEADER.FIELDS", b"NOT", b"OR",
         b"CHARSET", b"UTF-8", b"RETURN", b"1-Jan-2020", b"FLAGS", b"+FLAGS", b"CHANGEDSINCE",
-        b"QRESYNC", b"MODSEQ", b"SUBJECT", b"STATUS", b"USE", b"=", b"APPEND", b"+", b"-",
+        b"QRESYNC", b"MODSEQ", b"SUBJECT", b"STATUS", b"USE", b"=", b"APPEND", b"+", b"-", b"~",
+        b"UTF8", b"/private/x", b"MAXSIZE", b"DEPTH", b"STORAGE", b"DEFLATE", b"\xc3\xa4",
+        b"NOTIFY SET ", b"PERSONAL", b"SUBTREE", b"MessageNew", b"MessageExpunge", b"BINARY.SIZE[",
+        b"PREVIEW", b" (LAZY)", b"EMAILID", b"SAVEDON",
     ]
 )  # fmt: skip
 GIBBERISH = st.one_of(st.binary(max_size=200), st.lists(TOKENS, max_size=40).map(b"".join))
@@ -148,12 +172,13 @@ def test_a_command_after_the_end_of_a_line_is_always_found(octets: bytes) -> Non
 
 
 @settings(max_examples=1000)
-@given(st.sampled_from(sorted(GRAMMARS)), GIBBERISH)
-@example("SEARCH", b" OR (SEEN) (NOT UID *)")
-def test_gibberish_is_a_value_or_a_parse_error(name: str, arguments: bytes) -> None:
+@given(st.sampled_from(sorted(GRAMMARS)), GIBBERISH, st.booleans())
+@example("SEARCH", b" OR (SEEN) (NOT UID *)", False)
+def test_gibberish_is_a_value_or_a_parse_error(name: str, arguments: bytes, utf8: bool) -> None:
     """The value has consumed everything; the text of the error is fit for a response."""
     peer = Connection()
     peer.authenticated = True
+    peer.utf8 = utf8
     peer.receive_data(b"a " + name.encode() + arguments + b"\r\n")
     while (event := peer.next_event()) is not None:
         if isinstance(event, LiteralAnnounced):
@@ -183,6 +208,22 @@ def test_every_name_has_a_spelling_that_reads_back(name: str) -> None:
     written = utf7.encode(name)
     assert written.isascii()
     assert utf7.decode(written) == name
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
+
+
+@given(NAMES, st.booleans())
+def test_a_mailbox_name_reads_back_as_it_was_shown(name: str, utf8: bool) -> None:
+    """In the spelling of either kind of client, INBOX apart."""
+    shown = responses.mailbox_name(name, utf8)
+    if shown.startswith(b"{"):
+        scanner = Scanner([b"", b""], [shown.partition(b"\r\n")[2]], utf8=utf8)
+    else:
+        scanner = Scanner([shown], utf8=utf8)
+    read = scanner.mailbox()
+    assert scanner.at_end
+    assert read == name or name.upper().startswith("INBOX")
 
 
 @given(

@@ -272,3 +272,23 @@ async def test_one_logins_expunge_leaves_the_others_entry(home: Home) -> None:
     assert await home.store.write(lambda tx: tx.purge(int(home.clock.time))) == 0
     theirs = await home.store.read(lambda tx: tx.mailbox(other.id, "INBOX"))
     assert (theirs.messages, theirs.unseen) == (1, 1)
+
+
+async def test_the_save_date_is_that_of_the_mailbox(home: Home) -> None:
+    await home.add(internaldate=1_000)
+    inbox, archive = await home.mailbox(), await home.mailbox("Archive")
+    saved = int(home.clock.time)
+    home.clock.time += 1_000
+    await copy(home, inbox.id, EVERY, archive.id)
+    home.clock.time += 1_000
+    await move(home, inbox.id, EVERY, archive.id)
+
+    rows = await home.store.read(lambda tx: tx.rows(archive.id, EVERY, ("savedate",)))
+    assert [(row.internaldate, row.savedate) for row in rows] == [
+        (1_000, saved + 1_000),
+        (1_000, saved + 2_000),
+    ]
+    await home.store.write(lambda tx: tx.renumber(archive.id, 1, []))
+    archive = await home.mailbox("Archive")
+    again = await home.store.read(lambda tx: tx.rows(archive.id, EVERY, ("savedate",)))
+    assert [row.savedate for row in again] == [saved + 1_000, saved + 2_000]

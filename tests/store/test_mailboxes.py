@@ -306,3 +306,40 @@ async def test_claim_recent_shows_each_uid_once(home: Home) -> None:
     assert (await home.mailbox()).first_recent == 4
     assert await home.store.read(lambda tx: tx.entry_states(inbox, since=4)) == []
     assert len(await home.store.read(lambda tx: tx.rows(inbox, EVERY))) == 3
+
+
+async def test_a_mailbox_that_is_renumbered(home: Home) -> None:
+    """New UIDs in the order asked for, one new UIDVALIDITY, everything else as it was."""
+    messages = [home.message() for _ in range(6)]
+    for number, message in enumerate(messages):
+        await home.add(message=message, flags=number, keywords=["work"] * (number == 3))
+    old = await home.mailbox()
+    login = home.login.id
+    await home.store.write(lambda tx: tx.set_metadata(login, old.id, {"/private/x": b"y"}))
+    await home.store.write(lambda tx: tx.expunge(old.id, ((5, 5),), only_deleted=False))
+    before = await home.flags()
+    home.told.clear()
+    order = [messages[n].digest for n in (3, 1, 2)]
+    new = await home.store.write(lambda tx: tx.renumber(old.id, 2, order))
+    assert new == await home.mailbox()
+    assert new.uidvalidity > old.uidvalidity
+    assert (new.uidnext, new.messages, new.octets) == (6, 5, (await home.mailbox()).octets)
+    # First is left alone (below 2), then 4, 2, 3 in their places, then 6.
+    assert await home.flags() == {
+        new_uid: before[uid] for new_uid, uid in enumerate((1, 4, 2, 3, 6), 1)
+    }
+    assert await home.store.read(lambda tx: tx.metadata(login, new.id)) == {"/private/x": b"y"}
+    told = {change.mailbox_id for changes in home.told for change in changes}
+    assert told >= {old.id, None}
+    with pytest.raises(NoSuchMailbox):
+        await home.store.read(lambda tx: tx.mailbox_by_id(old.id))
+    with pytest.raises(NoSuchMailbox):
+        await home.store.write(lambda tx: tx.renumber(old.id, 1, order))
+    assert [each.uid for each in await home.add()] == [6]
+
+
+async def test_an_empty_mailbox_may_be_renumbered_and_keeps_its_use(home: Home) -> None:
+    old = await home.mailbox("Archive")
+    new = await home.store.write(lambda tx: tx.renumber(old.id, 1, []))
+    assert (new.name, new.special_use, new.messages) == ("Archive", old.special_use, 0)
+    assert sorted(await home.names()).count("Archive") == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.model import Account, AccountState, KnownItem, ListedItem
+from bridge.model import Account, AccountState, KnownItem, ListedItem, Poison, ServerDelete
 from bridge.store.api import StoreError, WriteTx
 from tests.store.conftest import Home
 from tests.store.sqlite_only import execute
@@ -160,3 +160,149 @@ async def test_an_item_outlives_its_message(home: Home) -> None:
     assert await home.store.write(lambda tx: tx.purge(int(home.clock.time) + 1)) == 1
     (item,) = await home.store.read(lambda tx: tx.maildrop(owner.id))
     assert (item.digest, item.fingerprint) == (message.digest, message.structure.fingerprint)
+
+
+async def test_headers_and_age_of_an_item(home: Home) -> None:
+    owner = await account(home)
+
+    def work(tx: WriteTx) -> None:
+        for uidl, now, headers in ((b"a", 1000, b"h" * 16), (b"b", 2000, None)):
+            line = ListedItem(1, uidl, 5)
+            tx.settle_item(owner.id, line, b"d" * 32, b"f" * 32, now, headers=headers)
+
+    await home.store.write(work)
+    items = await home.store.read(lambda tx: tx.maildrop(owner.id))
+    assert [item.headers for item in items] == [b"h" * 16, None]
+    kept = await home.store.read(lambda tx: tx.retained(owner.id))
+    assert [(item.uidl, item.settled_at) for item in kept] == [(b"a", 1000), (b"b", 1000)]
+    assert [(item.message_id, bool(item.kept_on_device)) for item in kept] == [(None, False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("times", "watched"),
+    [
+        ([1000, 1900, 2800], 1800),
+        ([1000, 1000 + 10 * 365 * 86_400], 86_400),  # P064: a clock that jumps
+        ([1000, 5000, 900, 1800], 4900),  # and back
+        ([1000], 0),
+    ],
+)
+async def test_P064_the_clock_of_an_account_is_moved_by_polls(
+    home: Home, times: list[int], watched: int
+) -> None:
+    owner = await account(home)
+    for now in times:
+        state = AccountState("me@gmx.de", last_success=now, last_attempt=now)
+        await home.store.write(lambda tx, state=state: tx.record_poll(owner.id, state))  # type: ignore[misc]  # a default binds the loop's value
+    assert await home.store.read(lambda tx: tx.watched(owner.id)) == watched
+
+
+async def test_what_no_device_keeps_is_marked_and_its_bytes_are_held(home: Home) -> None:
+    owner = await account(home)
+    message = home.message()
+    await home.add(message=message)
+    digest, fingerprint = message.digest, message.structure.fingerprint
+
+    def settle_one(tx: WriteTx) -> int:
+        return tx.settle_item(owner.id, ListedItem(1, b"a", 5), digest, fingerprint, 1000)
+
+    item = await home.store.write(settle_one)
+    (kept,) = await home.store.read(lambda tx: tx.retained(owner.id))
+    assert (bool(kept.kept_on_device), kept.deleted_at) == (True, None)
+    inbox = (await home.mailbox()).id
+    await home.store.write(lambda tx: tx.expunge(inbox, [(1, 1)], only_deleted=False))
+    await home.store.write(lambda tx: tx.mark_deleted(owner.id, [item], [], 5000))
+    await home.store.write(lambda tx: tx.mark_deleted(owner.id, [item], [], 6000))
+    (kept,) = await home.store.read(lambda tx: tx.retained(owner.id))
+    assert (bool(kept.kept_on_device), kept.deleted_at) == (False, 5000)
+    later = int(home.clock.time) + 1
+    assert await home.store.write(lambda tx: tx.purge(later)) == 0
+    await home.store.write(lambda tx: tx.mark_deleted(owner.id, [], [item], 7000))
+    assert await home.store.write(lambda tx: tx.purge(later)) == 1
+    (kept,) = await home.store.read(lambda tx: tx.retained(owner.id))
+    assert (kept.deleted_at, kept.message_id) == (None, None)
+
+
+async def test_bytes_are_not_held_for_what_is_no_longer_listed(home: Home) -> None:
+    owner = await account(home)
+    message = home.message()
+    await home.add(message=message)
+    digest, fingerprint = message.digest, message.structure.fingerprint
+    item = await home.store.write(
+        lambda tx: tx.settle_item(owner.id, ListedItem(1, b"a", 5), digest, fingerprint, 1000)
+    )
+    inbox = (await home.mailbox()).id
+    await home.store.write(lambda tx: tx.expunge(inbox, [(1, 1)], only_deleted=False))
+    await home.store.write(lambda tx: tx.mark_deleted(owner.id, [item], [], 5000))
+    await home.store.write(lambda tx: tx.mark_listing(owner.id, [], 6000))
+    assert await home.store.read(lambda tx: tx.retained(owner.id)) == []
+    assert await home.store.write(lambda tx: tx.purge(int(home.clock.time) + 1)) == 1
+
+
+async def test_poisons_are_added_changed_and_forgotten(home: Home) -> None:
+    owner, other = await account(home), await account(home, "other@gmx.de")
+    for uidl in (b"a", None):
+        row = Poison(0, uidl, 5, 1, 1000, "no \ud800", None)
+        await home.store.write(lambda tx, row=row: tx.note_poison(owner.id, row))  # type: ignore[misc]  # a default binds the loop's value
+    first, second = await home.store.read(lambda tx: tx.poisons(owner.id))
+    assert (first.uidl, first.said, second.uidl) == (b"a", "no ?", None)
+    worse = replace(first, failures=3, next_try=9000, said="never", stub=b"d" * 32)
+    await home.store.write(lambda tx: tx.note_poison(owner.id, worse))
+    await home.store.write(lambda tx: tx.forget_poison(second.id))
+    assert await home.store.read(lambda tx: tx.poisons(owner.id)) == [worse]
+    assert await home.store.read(lambda tx: tx.poisons(other.id)) == []
+
+
+async def test_the_audit_of_deletes_is_kept_the_newest_first(home: Home) -> None:
+    rows = [
+        ServerDelete("me@gmx.de", 1000, b"a", 5, b"d" * 32, "old", "asked"),
+        ServerDelete("you@web.de", 2000, b"b", None, b"e" * 32, "old", "asked"),
+    ]
+    one, two = await home.store.write(lambda tx: tx.log_deletes(rows))
+    await home.store.write(lambda tx: tx.set_outcome([two], "done"))
+    done = replace(rows[1], outcome="done")
+    assert await home.store.read(lambda tx: tx.server_deletes()) == [done, rows[0]]
+    assert await home.store.read(lambda tx: tx.server_deletes("me@gmx.de")) == [rows[0]]
+    assert await home.store.read(lambda tx: tx.server_deletes(most=1)) == [done]
+    assert one < two
+
+
+async def test_a_memory_and_an_alert_are_kept_by_account(home: Home) -> None:
+    owner, other = await account(home), await account(home, "other@gmx.de")
+    assert await home.store.read(lambda tx: tx.memory(owner.id)) == ""
+    await home.store.write(lambda tx: tx.remember(owner.id, "{}"))
+    await home.store.write(lambda tx: tx.set_alert(owner.id, ("auth", b"d" * 32)))
+    await home.store.write(lambda tx: tx.set_alert(owner.id, ("store", b"e" * 32)))
+    assert await home.store.read(lambda tx: tx.memory(owner.id)) == "{}"
+    assert await home.store.read(lambda tx: tx.alert(owner.id)) == ("store", b"e" * 32)
+    assert await home.store.read(lambda tx: tx.memory(other.id)) == ""
+    assert await home.store.read(lambda tx: tx.alert(other.id)) is None
+    await home.store.write(lambda tx: tx.set_alert(owner.id, None))
+    assert await home.store.read(lambda tx: tx.alert(owner.id)) is None
+
+
+async def test_a_message_is_withdrawn_from_every_mailbox_of_its_login(home: Home) -> None:
+    message = home.message()
+    await home.add(message=message)
+    await home.add("Archive", message=message)
+    await home.add()
+    other = await home.store.write(lambda tx: tx.ensure_login("family"))
+
+    def theirs(tx: WriteTx) -> None:
+        number = tx.add_message(message)
+        tx.add_entry(tx.mailbox(other.id, "INBOX").id, number, internaldate=1)
+
+    await home.store.write(theirs)
+    login = home.login.id
+    assert await home.store.write(lambda tx: tx.withdraw(login, message.digest)) == 2
+    assert await home.store.write(lambda tx: tx.withdraw(login, message.digest)) == 0
+    assert (await home.mailbox()).messages == 1
+    assert (await home.mailbox("Archive")).messages == 0
+    assert (await home.store.read(lambda tx: tx.mailbox(other.id, "INBOX"))).messages == 1
+
+
+async def test_a_state_keeps_its_notice_and_its_interval(home: Home) -> None:
+    owner = await account(home)
+    state = AccountState("me@gmx.de", 9, 9, notice="new ids", least_interval=900)
+    await home.store.write(lambda tx: tx.record_poll(owner.id, state))
+    assert await home.store.read(lambda tx: tx.account_states()) == [state]

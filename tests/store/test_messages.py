@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge import limits
 from bridge.model import MessageId, Structure
-from bridge.store.api import ReadTx, StoreError
+from bridge.store.api import ReadTx, StoreDamaged, StoreError
 from bridge.store.sqlite.write import _storable
 from tests.store.conftest import EVERY, Home
 from tests.store.sqlite_only import execute
@@ -98,9 +98,9 @@ async def test_a_missing_chunk_is_an_error_not_a_short_message(
     await home.add(message=message)
     number = await only_message(home)
     await execute(home.store, "DELETE FROM message_chunk WHERE start = 100")
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(StoreDamaged, match="damaged"):
         await home.store.read(lambda tx: tx.octets(number))
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(StoreDamaged, match="damaged"):
         await home.store.read(lambda tx: tx.octets(number, 150, 160))
     assert await home.store.read(lambda tx: tx.octets(number, 0, 99)) == message.octets[:99]
     await execute(

@@ -45,13 +45,14 @@ ssl = yes
 ssl_cert = <{cert}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 mail_location = maildir:{mail}
 mail_save_crlf = yes
 maildir_stat_dirs = yes
 pop3_uidl_format = %08Xu%08Xv
 mail_max_userip_connections = 1000
 pop3_no_flag_updates = yes
+{token_passdb}
 passdb {{
   driver = static
   args = password={password}
@@ -93,10 +94,31 @@ namespace inbox {{
 """
 
 
+_TOKEN_PASSDB = """\
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {args}
+}}
+"""
+
+
 class Dovecot:
     """A running Dovecot; see the module. The ports are free ones of this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mechanisms: str = "plain login",
+        token_info: str = "",
+        settings: str = "",
+    ) -> None:
+        """`token_info` is the URL behind which Dovecot asks whose access token one is;
+        `settings` come last in the configuration, and win."""
+        self._settings = settings
+        self.mechanisms = mechanisms
+        self.token_info = token_info
         # As root, mail belongs to somebody without rights, who could not walk through the folders
         # that pytest keeps to itself.
         root = os.geteuid() == 0
@@ -176,6 +198,11 @@ class Dovecot:
         leaf.private_key_pem.write_to_path(str(self.folder / "key.pem"))
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         (self.folder / "cert.pem").write_bytes(chain)
+        token_passdb = ""
+        if self.token_info:
+            tokens = self.folder / "oauth2.conf"
+            tokens.write_text(f"tokeninfo_url = {self.token_info}\nusername_attribute = email\n")
+            token_passdb = _TOKEN_PASSDB.format(args=tokens)
         (self.folder / "dovecot.conf").write_text(
             _CONFIG.format(
                 run=self.folder / "run",
@@ -185,6 +212,8 @@ class Dovecot:
                 cert=self.folder / "cert.pem",
                 key=self.folder / "key.pem",
                 password=self.password,
+                mechanisms=self.mechanisms,
+                token_passdb=token_passdb,
                 uid=uid,
                 gid=gid if gid >= 0 else os.getegid(),
                 login_user="dovenull" if root else me.pw_name,
@@ -195,6 +224,7 @@ class Dovecot:
                 imap=self.imap_port,
                 imaps=self.imaps_port,
             )
+            + self._settings
         )
         if root:
             for path in (self.maildir.parent, *self.maildir.parent.rglob("*")):

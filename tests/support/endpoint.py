@@ -18,7 +18,7 @@ from bridge.bus import Bus
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.server import ImapServer
 from bridge.imap.session import Services
-from bridge.model import Secret
+from bridge.model import Quota, Secret
 from bridge.spool import Spool
 from bridge.store.api import Store
 from bridge.store.opening import open_store
@@ -35,9 +35,13 @@ class Endpoint:
         *,
         tls: ssl.SSLContext | None = None,
         logins: Mapping[str, str] | None = None,
+        quota: Quota | None = None,
+        hidden: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._folder = folder
         self._tls = tls
+        self._quota = quota
+        self._hidden = hidden or {}
         self._logins = logins or {"alice": PASSWORD, "bob": PASSWORD}
         self.port = 0
         self.tls_port = 0
@@ -55,9 +59,11 @@ class Endpoint:
             passwords=self._passwords,
             mailboxes=OpenMailboxes(self.store, bus),
             throttle=LoginThrottle(lambda: 0.0),
-            new_sink=lambda: Spool(self._folder),
+            new_sink=lambda memory: Spool(self._folder, memory),
             logins={},
             starttls=self._tls is not None,
+            quota=self._quota,
+            hidden=self._hidden,
         )
         self.server = ImapServer(services, self._tls)
         self.port = (await self.server.listen("127.0.0.1", 0, tls=False))[0][1]

@@ -21,6 +21,7 @@ from tests.support.dovecot import Dovecot
 
 ADDRESS = "me@example.net"
 PASSWORD = "for my devices"
+MESSAGES = 12  # that the clients' tests begin with
 
 
 def account(dovecot: Dovecot, **keys: object) -> dict[str, object]:

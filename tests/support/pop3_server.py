@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import hmac
 import ssl
 import tempfile
 from collections import Counter, deque
@@ -55,6 +56,7 @@ class SessionLedger:
     sent: int = 0
     logged_in: bool = False
     quit: bool = False
+    failure_answer: bytes | None = None  # to the challenge that says why a token is refused
     most_outstanding: int = 0  # whole commands that waited at once: above 1 is pipelining
 
     def verbs(self) -> list[bytes]:
@@ -109,6 +111,10 @@ class _Closed(Exception):
     """The script ends this connection here."""
 
 
+class _Cancelled(Exception):
+    """The client gave an AUTH exchange up."""
+
+
 class Pop3Server:
     """See the module. Every keyword is an attribute too, and may change between sessions.
 
@@ -122,6 +128,10 @@ class Pop3Server:
     `capabilities`: the CAPA lines before and after TLS, instead of those that the options give.
     `forgets_pipelined`: what came in one segment with a command is thrown away.
     `pops_retrieved`: the maildrop loses at QUIT what RETR served, as Gmail's does.
+    `tokens`: the access tokens that XOAUTH2 and OAUTHBEARER take. `auth_alone`: AUTH with an
+    initial response closes the connection, as Exchange does. `iterations`: what SCRAM asks for.
+    `impostor`: SCRAM ends with +OK for anybody, with a signature that proves nothing.
+    `client_authority`: the CA whose certificates clients must show.
     """
 
     def __init__(
@@ -152,6 +162,11 @@ class Pop3Server:
         handshake: bool = True,
         forgets_pipelined: bool = False,
         pops_retrieved: bool = False,
+        tokens: Iterable[str] = (),
+        auth_alone: bool = False,
+        iterations: int = 4096,
+        impostor: bool = False,
+        client_authority: trustme.CA | None = None,
     ) -> None:
         self.items = [item if isinstance(item, Item) else Item(*item) for item in items]
         self.username = username
@@ -176,6 +191,11 @@ class Pop3Server:
         self.handshake = handshake
         self.forgets_pipelined = forgets_pipelined
         self.pops_retrieved = pops_retrieved
+        self.tokens = set(tokens)
+        self.auth_alone = auth_alone
+        self.iterations = iterations
+        self.impostor = impostor
+        self.client_authority = client_authority
         self.ledger = Ledger()
         self.host = "127.0.0.1"
         self.port = 0
@@ -199,6 +219,9 @@ class Pop3Server:
                 self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             leaf = self._certificate or authority().issue_cert("127.0.0.1", "::1", "localhost")
             leaf.configure_cert(self._context)
+            if self.client_authority is not None:
+                self._context.verify_mode = ssl.CERT_REQUIRED
+                self.client_authority.configure_trust(self._context)
         await self.listen()
         return self
 
@@ -436,20 +459,97 @@ class _Session:
         digest = hashlib.md5(self.stamp + server.password.encode()).hexdigest()
         await self._check(server.apop and argument == f"{server.username} {digest}".encode())
 
+    async def utf8(self, argument: bytes) -> None:
+        """RFC 6856 2.1: before the login only."""
+        right = not self.ledger.logged_in and not argument
+        await self._send(b"+OK UTF8\r\n" if right else b"-ERR not now\r\n")
+
     async def auth(self, argument: bytes) -> None:
-        mechanism, _, response = argument.partition(b" ")
+        mechanism, space, response = argument.partition(b" ")
         if mechanism.upper() not in self.server.sasl:
             await self._send(b"-ERR unsupported mechanism\r\n")
             return
-        if not response:
-            await self._send(b"+ \r\n")
-            response = await self._line()
-            self.ledger.commands.append(response)
-        if response == b"*":
+        if self.server.auth_alone and space:
+            await self._send(b"-ERR Protocol error. Connection is closed. 10\r\n")
+            await self._hang_up()
+        initial = base64.b64decode(response.removeprefix(b"=")) if space else None
+        try:
+            right = await _MECHANISMS[mechanism.upper()](self, initial)
+        except _Cancelled:
             await self._send(b"-ERR cancelled\r\n")
             return
-        expected = f"\0{self.server.username}\0{self.server.password}".encode()
-        await self._check(base64.b64decode(response) == expected)
+        await self._check(right)
+
+    async def _challenge(self, challenge: bytes) -> bytes:
+        """What the client answers to a challenge."""
+        await self._send(b"+ " + base64.b64encode(challenge) + b"\r\n")
+        line = await self._line()
+        self.ledger.commands.append(line)
+        if line == b"*":
+            raise _Cancelled
+        return base64.b64decode(line)
+
+    async def _auth_plain(self, initial: bytes | None) -> bool:
+        said = initial if initial is not None else await self._challenge(b"")
+        return said == f"\0{self.server.username}\0{self.server.password}".encode()
+
+    async def _auth_login(self, initial: bytes | None) -> bool:
+        user = initial if initial is not None else await self._challenge(b"Username:")
+        word = await self._challenge(b"Password:")
+        return (user, word) == (self.server.username.encode(), self.server.password.encode())
+
+    async def _auth_cram(self, initial: bytes | None) -> bool:
+        challenge = b"<1896.697170952@postoffice.reston.mci.net>"
+        said = await self._challenge(challenge)
+        digest = hmac.digest(self.server.password.encode(), challenge, "md5").hex()
+        return said == f"{self.server.username} {digest}".encode()
+
+    async def _auth_scram(self, initial: bytes | None) -> bool:
+        """RFC 5802 3, written out: a second opinion on what the client's library computes."""
+        said = initial if initial is not None else await self._challenge(b"")
+        bare = said.partition(b"n,,")[2]
+        nonce = bare.partition(b",r=")[2] + b"fyko"
+        salt = b"sixteen octets.."
+        first = b"r=%b,s=%b,i=%d" % (nonce, base64.b64encode(salt), self.server.iterations)
+        final = await self._challenge(first)
+        without_proof, _, proof = final.partition(b",p=")
+        password = self.server.password.encode()
+        salted = hashlib.pbkdf2_hmac("sha256", password, salt, self.server.iterations)
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        signed = b",".join([bare, first, without_proof])
+        signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
+        expected = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
+        if not self.server.impostor and base64.b64decode(proof) != expected:
+            await self._challenge(b"e=invalid-proof")
+            return False
+        server_key = hmac.digest(salted, b"Server Key", "sha256")
+        proof = hmac.digest(b"?" if self.server.impostor else server_key, signed, "sha256")
+        await self._challenge(b"v=" + base64.b64encode(proof))
+        return True
+
+    async def _auth_xoauth2(self, initial: bytes | None) -> bool:
+        said = initial if initial is not None else await self._challenge(b"")
+        expected = {
+            f"user={self.server.username}\x01auth=Bearer {token}\x01\x01".encode()
+            for token in self.server.tokens
+        }
+        if said in expected:
+            return True
+        self.ledger.failure_answer = await self._challenge(
+            b'{"status":"401","schemes":"bearer","scope":"https://mail.example.org/"}'
+        )
+        return False
+
+    async def _auth_oauthbearer(self, initial: bytes | None) -> bool:
+        """RFC 7628 3.1: the host and port may be those that the client dialled."""
+        said = initial if initial is not None else await self._challenge(b"")
+        head, *pairs, _, _ = said.split(b"\x01")
+        right = head == f"n,a={self.server.username},".encode()
+        tokens = {f"auth=Bearer {token}".encode() for token in self.server.tokens}
+        if right and tokens.intersection(pairs):
+            return True
+        self.ledger.failure_answer = await self._challenge(b'{"status":"invalid_token"}')
+        return False
 
     # --- transaction state ------------------------------------------------------------------
 
@@ -460,9 +560,9 @@ class _Session:
         return [(n, i) for n, i in enumerate(self.items, 1) if n not in self.marked]
 
     async def _item(self, argument: bytes) -> tuple[int, Item] | None:
-        for number, item in self._numbered():
-            if argument == b"%d" % number:
-                return number, item
+        number = int(argument) if argument.isdigit() and len(argument) < 8 else 0
+        if 0 < number <= len(self.items) and number not in self.marked:
+            return number, self.items[number - 1]
         await self._send(b"-ERR no such message\r\n")
         return None
 
@@ -542,6 +642,14 @@ class _Session:
         await self._hang_up()
 
 
+_MECHANISMS = {
+    b"PLAIN": _Session._auth_plain,
+    b"LOGIN": _Session._auth_login,
+    b"CRAM-MD5": _Session._auth_cram,
+    b"SCRAM-SHA-256": _Session._auth_scram,
+    b"XOAUTH2": _Session._auth_xoauth2,
+    b"OAUTHBEARER": _Session._auth_oauthbearer,
+}
 _HANDLERS = {
     b"CAPA": _Session.capa,
     b"STLS": _Session.stls,
@@ -549,6 +657,7 @@ _HANDLERS = {
     b"PASS": _Session.password,
     b"APOP": _Session.apop,
     b"AUTH": _Session.auth,
+    b"UTF8": _Session.utf8,
     b"STAT": _Session.stat,
     b"LIST": _Session.listing,
     b"UIDL": _Session.unique_ids,

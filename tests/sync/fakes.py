@@ -26,7 +26,7 @@ INBOX = Mailbox(MailboxId(1), LoginId(1), "INBOX", 1, 1, 1, 0, 0, 0, 0, 1, None)
 
 @dataclass
 class FakeTx:
-    """What `bridge.sync.poll.settle` and a poll's marks use of a `WriteTx`, for one account."""
+    """What `bridge.sync.settle.settle` and a poll's marks use of a `WriteTx`, for one account."""
 
     messages: dict[bytes, bytes] = field(default_factory=dict)  # digest -> octets
     entries: list[bytes] = field(default_factory=list)  # digests in UID order
@@ -62,10 +62,19 @@ class FakeTx:
         return EntryState(len(self.entries), 0, 0, len(self.entries))
 
     def settle_item(
-        self, account: AccountId, item: ListedItem, digest: bytes, fingerprint: bytes, now: int
+        self,
+        account: AccountId,
+        item: ListedItem,
+        digest: bytes,
+        fingerprint: bytes,
+        now: int,
+        *,
+        headers: bytes | None = None,
     ) -> int:
         number = len(self.items) + 1
-        self.items[number] = KnownItem(number, item.uidl, item.size, digest, fingerprint, now, 0)
+        self.items[number] = KnownItem(
+            number, item.uidl, item.size, digest, fingerprint, now, 0, headers
+        )
         return number
 
     def relink_item(self, item_id: int, item: ListedItem, now: int) -> None:

@@ -97,6 +97,7 @@ class Provider:
         self.held: dict[str, asyncio.Event] = {}
         self.error_class = ""
         self.new = 0
+        self.least_interval = 0
         self.cancelled = 0
 
     async def poll(
@@ -116,7 +117,13 @@ class Provider:
         if self.error_class == "crash":
             raise RuntimeError("a bug")
         error = "it failed" if self.error_class else ""
-        return PollReport(account.address, new=self.new, error=error, error_class=self.error_class)
+        return PollReport(
+            account.address,
+            new=self.new,
+            error=error,
+            error_class=self.error_class,
+            least_interval=self.least_interval,
+        )
 
     def hold(self, *addresses: str) -> None:
         for address in addresses:
@@ -214,7 +221,7 @@ async def test_another_class_of_error_starts_anew(
     provider.error_class = "connect"
     schedule.update([job()])
     await clock.advance(INTERVAL * 3)
-    provider.error_class = "busy"
+    provider.error_class = "temporary"
     await schedule.poll_now("a@x")
     assert schedule.next_poll("a@x") == INTERVAL
     assert schedule.state("a@x") == "waiting"

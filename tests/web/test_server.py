@@ -9,13 +9,14 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uvloop
 
 from bridge import limits
-from bridge.model import AccountState, PollReport
+from bridge.model import AccountState, PollReport, ServerDelete
 from bridge.web import control_socket
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
@@ -37,6 +38,12 @@ class Fake:
             raise LookupError(f"there is no account {address}")
         self.polled.append(address)
         return [PollReport("me@gmx.de", listed=3, new=2, octets=99)]
+
+    async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        return [replace(each, outcome="planned") for each in await self.deletes(address)]
+
+    async def deletes(self, address: str | None) -> Sequence[ServerDelete]:
+        return [ServerDelete("me@gmx.de", 0, b"u", 5, b"\1" * 32, "old", "done")]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.model import AccountState, PollReport
+from bridge.model import AccountState, PollReport, Progress
 from bridge.web.status import (
     AccountStatus,
     Status,
@@ -36,9 +36,13 @@ accounts = st.builds(
         error=st.text(),
         error_class=st.text(),
         advice=st.text(),
+        notice=st.text(),
+        least_interval=counts,
     ),
     st.sampled_from(["up to date", "polling", "waiting", "needs attention", "never polled"]),
     seconds,
+    st.none() | st.builds(Progress, st.text(), counts, counts, counts, counts, st.just(2.5)),
+    st.text(),
 )
 statuses = st.builds(
     Status,
@@ -91,6 +95,10 @@ def test_the_json_of_an_account() -> None:
         "error": "no",
         "error_class": "auth",
         "advice": "look",
+        "notice": "",
+        "least_interval": 0,
+        "waits": "",
+        "progress": None,
     }
 
 

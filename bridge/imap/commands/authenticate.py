@@ -1,9 +1,17 @@
-"""AUTHENTICATE (RFC 3501 6.2.2) with PLAIN (RFC 4616) and an initial response (RFC 4959)."""
+"""AUTHENTICATE (RFC 3501 6.2.2) with PLAIN (RFC 4616), SCRAM-SHA-256 (RFC 5802, RFC 7677) and an
+initial response (RFC 4959).
+
+There is no SCRAM-SHA-256-PLUS: Python's ssl gives out no tls-exporter (RFC 9266), the binding of
+TLS 1.3, and scramp knows none.
+"""
 
 from __future__ import annotations
 
+import binascii
+
 from bridge import limits
-from bridge.imap.commands.login import require_privacy, sign_in
+from bridge.auth.scram import ScramRefused
+from bridge.imap.commands.login import admit, refuse, require_privacy, sign_in
 from bridge.imap.protocol.authenticate import Authenticate, decode_response
 from bridge.imap.protocol.connection import Line
 from bridge.imap.protocol.scanner import ParseError
@@ -14,9 +22,15 @@ from bridge.model import Secret
 
 async def run(session: Session, request: Request, value: Authenticate) -> Reply:
     require_privacy(session)
-    if value.mechanism != "PLAIN":
-        raise No(f"AUTHENTICATE {value.mechanism[:20]} is not offered; use PLAIN")
-    response = value.initial if value.initial is not None else await ask(session)
+    if value.mechanism == "PLAIN":
+        return await plain(session, request, value.initial)
+    if value.mechanism == "SCRAM-SHA-256" and session.offers("AUTH=SCRAM-SHA-256"):
+        return await scram(session, request, value.initial)
+    raise No(f"AUTHENTICATE {value.mechanism[:20]} is not offered; use PLAIN")
+
+
+async def plain(session: Session, request: Request, initial: bytes | None) -> Reply:
+    response = initial if initial is not None else await ask(session)
     # RFC 4616 2: [authzid] NUL authcid NUL passwd
     parts = response.split(b"\0")
     if len(parts) != 3:
@@ -30,10 +44,25 @@ async def run(session: Session, request: Request, value: Authenticate) -> Reply:
     return await sign_in(session, request, name, Secret(password))
 
 
-async def ask(session: Session) -> bytes:
-    """Sends an empty challenge and reads the client's line. Raises Bad when it gives up."""
+async def scram(session: Session, request: Request, initial: bytes | None) -> Reply:
+    passwords = session.services.passwords
+    exchange = passwords.exchange()
+    response = initial if initial is not None else await ask(session)
+    try:
+        challenge = await passwords.challenge(exchange, response)
+        login, signature = passwords.signed_in(exchange, await ask(session, challenge))
+    except ScramRefused:
+        raise await refuse(session, exchange.name) from None
+    # RFC 5802 5: the client checks us too, and says nothing more, or "*".
+    if await ask(session, signature):
+        raise Bad("SCRAM is over with an empty response")
+    return await admit(session, request, login)
+
+
+async def ask(session: Session, challenge: bytes = b"") -> bytes:
+    """Sends the challenge and reads the client's line. Raises Bad when it gives up."""
     session.connection.expect_line(limits.IMAP_LINE_BEFORE_LOGIN)
-    session.send(b"+ \r\n")
+    session.send(b"+ " + binascii.b2a_base64(challenge, newline=False) + b"\r\n")
     await session.flush()
     while True:
         session.activity.clear()

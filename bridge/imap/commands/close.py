@@ -10,7 +10,8 @@ from bridge.imap.session import Request, Session
 async def run(session: Session, request: Request, value: Bare) -> Reply:
     view = session.selected
     box = view.mailbox.id
-    session.leave_mailbox()
     if request.name == "CLOSE" and not view.read_only:
+        # First: where it cannot be done the mailbox stays selected, and the answer is NO.
         await session.services.store.write(lambda tx: tx.expunge(box))
+    session.leave_mailbox()
     return Reply(f"{request.name} completed")

@@ -1,10 +1,20 @@
-"""CREATE (RFC 3501 6.3.3)."""
+"""CREATE (RFC 3501 6.3.3), with CREATE-SPECIAL-USE (RFC 6154 3).
+
+A mailbox has one use, and a use has one mailbox: RFC 6154 lets a server hold more, but then one
+device puts its sent mail here and the next one there. Which mailbox has a use is changed through
+METADATA, at "/private/specialuse".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.create import Create
 from bridge.imap.replies import No, Reply
 from bridge.imap.session import Request, Session
+from bridge.model import Mailbox, SpecialUse
+from bridge.store.api import WriteTx
 
 DELIMITER = "/"
 
@@ -13,10 +23,31 @@ async def run(session: Session, request: Request, value: Create) -> Reply:
     login = session.signed_in.id
     # RFC 3501 6.3.3: a trailing delimiter declares that names below will follow.
     name = check_name(value.mailbox.removesuffix(DELIMITER))
-    if value.special_use:
-        raise No("A use cannot be given to a new mailbox", b"USEATTR")
-    await session.services.store.write(lambda tx: tx.create_mailbox(login, name))
-    return Reply("CREATE completed")
+    if value.special_use is not None:
+        session.require("CREATE-SPECIAL-USE", "parameter USE")
+    use = special_use(value.special_use or ())
+
+    def work(tx: WriteTx) -> Mailbox:
+        if use is not None:
+            held = next((row.name for row in tx.mailboxes(login) if row.special_use == use), None)
+            if held is not None and held != name:
+                raise No(f"Another mailbox is {use.value} already", b"USEATTR")
+        return tx.create_mailbox(login, name, use)
+
+    made = await session.services.store.write(work)
+    # RFC 8474 4.1
+    code = f"MAILBOXID ({mailbox_id(made.id)})".encode() if session.offers("OBJECTID") else None
+    return Reply("CREATE completed", code)
+
+
+def special_use(names: Sequence[str]) -> SpecialUse | None:
+    """The one use that is named, or None. Raises No [USEATTR] for what no mailbox can have."""
+    if len(names) > 1:
+        raise No("A mailbox has one special use here", b"USEATTR")
+    try:
+        return SpecialUse(names[0]) if names else None
+    except ValueError:
+        raise No("There is no such special use here", b"USEATTR") from None
 
 
 def check_name(name: str) -> str:

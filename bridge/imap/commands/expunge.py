@@ -9,18 +9,26 @@ from bridge.imap.protocol.bare import Bare
 from bridge.imap.protocol.expunge import UidExpunge
 from bridge.imap.replies import Reply
 from bridge.imap.session import Request, Session
+from bridge.store.api import UidRanges
 
 
 async def run(session: Session, request: Request, value: Bare) -> Reply:
-    box = session.writable.mailbox.id
-    await session.services.store.write(lambda tx: tx.expunge(box))
-    return Reply("EXPUNGE completed")
+    return await expunge(session, request, None)
 
 
 async def run_uid(session: Session, request: Request, value: UidExpunge) -> Reply:
     view = session.writable
     uids = view.uid_ranges(view.resolve(value.numbers, by_uid=True))
-    if uids:
-        box = view.mailbox.id
-        await session.services.store.write(lambda tx: tx.expunge(box, uids))
-    return Reply("UID EXPUNGE completed")
+    return await expunge(session, request, uids)
+
+
+async def expunge(session: Session, request: Request, uids: UidRanges | None) -> Reply:
+    """Expunges and answers; with QRESYNC the tagged OK says the new MODSEQ (RFC 7162 3.2.7)."""
+    view = session.writable
+    box = view.mailbox.id
+    gone = await session.services.store.write(lambda tx: tx.expunge(box, uids))
+    code = None
+    if gone and "QRESYNC" in session.enabled:
+        await session.sync(may_expunge=True, with_uid=request.uid)
+        code = b"HIGHESTMODSEQ %d" % view.modseq
+    return Reply("EXPUNGE completed", code)

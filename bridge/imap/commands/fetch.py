@@ -7,55 +7,115 @@ expunged meanwhile are left out, and the client is told so (RFC 2180 4.1, RFC 55
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bridge import limits
+from bridge.imap.commands.search import part_of
+from bridge.imap.commands.select import vanished
 from bridge.imap.fetchitems import (
+    Decoded,
+    Decoding,
     Known,
     Piece,
     Stretch,
+    capability,
     columns,
+    decodes,
+    from_memory,
     marks_seen,
     needs_store,
     response,
 )
+from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
+from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.session import Disconnected, Request, Session, log
 from bridge.imap.view import View
+from bridge.mime.decoding import UnknownEncoding
 from bridge.model import Flag, MailboxId
-from bridge.store.api import Columns, ReadTx
+from bridge.store.api import Columns, ReadTx, StoreError, StoreFull
 
 ROWS = 200  # messages whose rows are in memory at once
 OCTETS = 1024 * 1024  # of answer that ends a slice early
 
 
 async def run(session: Session, request: Request, value: Fetch) -> Reply:
-    if value.changed_since is not None or value.vanished:
-        raise Bad("CONDSTORE is not offered here")
     view = session.selected
+    refuse_items(session, value.items)
+    if value.vanished:
+        # RFC 7162 3.2.6
+        session.require_qresync()
+        if not request.uid or value.changed_since is None:
+            raise Bad("VANISHED goes with UID FETCH and CHANGEDSINCE only")
+    if value.changed_since is not None or Simple("MODSEQ") in value.items:
+        session.enable_condstore()
     places = view.resolve(value.numbers, by_uid=request.uid)
-    if not places:
+    if value.partial is not None:
+        # RFC 9394 3.3 and 3.4: before CHANGEDSINCE looks at them
+        session.require("PARTIAL", "FETCH modifier PARTIAL")
         if not request.uid:
+            raise Bad("PARTIAL goes with UID FETCH only")
+        places = list(runs(part_of(list(_positions(places)), value.partial)))
+    if value.vanished and value.changed_since is not None:
+        await _tell_vanished(session, view, value.numbers, value.changed_since)
+    if not places:
+        # RFC 5182 2.1: "$" may be empty.
+        if not request.uid and not value.numbers.saved:
             raise Bad("There is no message of that number")
         return Reply("FETCH completed, no message was there")
     items = value.items
+    if value.changed_since is not None:
+        # RFC 7162 3.1.4.1: only what changed since, and MODSEQ with it.
+        changed = set(view.mailbox.changed_since(value.changed_since))
+        places = [(at, at) for at in _positions(places) if view.uids[at] in changed]
+        if Simple("MODSEQ") not in items:
+            items = (*items, Simple("MODSEQ"))
     # RFC 3501 6.4.8: the UID is part of every answer to UID FETCH.
     if request.uid and Simple("UID") not in items:
         items = (Simple("UID"), *items)
     if marks_seen(items) and not view.read_only:
         marked = await _mark_seen(session, view, places)
-        if marked and Simple("FLAGS") not in items:
-            items = (*items, Simple("FLAGS"))
-    if needs_store(items):
-        complete = await _from_store(session, view, places, items)
-    else:
-        complete = await _from_memory(session, view, places, items)
+        if marked:
+            # RFC 7162 3.2.4: the answer tells of a change, so it has UID and MODSEQ too.
+            also = ("FLAGS", "UID", "MODSEQ") if "CONDSTORE" in session.enabled else ("FLAGS",)
+            items += tuple(Simple(name) for name in also if Simple(name) not in items)
+    complete = await respond(session, view, places, items)
     # RFC 3501 6.4.8: a UID that is not there is no error.
     if not complete and not request.uid:
         raise No("Some of the messages were expunged meanwhile", b"EXPUNGEISSUED")
     return Reply("FETCH completed")
+
+
+def refuse_items(session: Session, items: Sequence[Item]) -> None:
+    """Raises Bad for too many sections, and for what this login is not offered."""
+    if sum(not isinstance(item, Simple) for item in items) > limits.IMAP_FETCH_SECTIONS:
+        raise Bad(f"FETCH has at most {limits.IMAP_FETCH_SECTIONS} sections")
+    for item in items:
+        if (belongs := capability(item)) is not None:
+            session.require(belongs, "FETCH item of that name")
+
+
+async def respond(
+    session: Session, view: View, places: Sequence[tuple[int, int]], items: Sequence[Item]
+) -> bool:
+    """Sends the answers for these positions; False where some of them were expunged meanwhile.
+    Raises No [UNKNOWN-CTE] when all else is sent."""
+    if needs_store(items):
+        return await _from_store(session, view, places, items)
+    return await _from_memory(session, view, places, items)
+
+
+async def _tell_vanished(session: Session, view: View, numbers: NumberSet, modseq: int) -> None:
+    """VANISHED (EARLIER) before any FETCH (RFC 7162 3.2.6)."""
+    gone = await vanished(session, view, numbers.ranges(view.mailbox.row.uidnext - 1), modseq)
+    # What this client still counts is told without EARLIER, when its numbers may move.
+    gone = [uid for uid in gone if view.sequence(uid) is None]
+    if gone:
+        session.send(b"* VANISHED (EARLIER) " + format_ranges(gone) + b"\r\n")
 
 
 def _positions(places: Sequence[tuple[int, int]]) -> Iterator[int]:
@@ -63,11 +123,12 @@ def _positions(places: Sequence[tuple[int, int]]) -> Iterator[int]:
         yield from range(first, last + 1)
 
 
-def _known(view: View, at: int) -> Known | None:
-    state = view.state(view.uids[at])
-    if state is None:
-        return None
-    return Known(at + 1, state.uid, view.flags(state), state.modseq)
+def _known(view: View, positions: Sequence[int]) -> list[Known]:
+    """What the view knows of these messages, less those that were expunged."""
+    return [
+        Known(at + 1, state.uid, view.flags(state), state.modseq)
+        for at, state in view.states(positions)
+    ]
 
 
 async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, int]]) -> bool:
@@ -80,9 +141,12 @@ async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, i
     if not unseen:
         return False
     box = view.mailbox.id
-    await session.services.store.write(
-        lambda tx: tx.store_flags(box, unseen, "add", int(Flag.SEEN))
-    )
+    try:
+        await session.services.store.write(
+            lambda tx: tx.store_flags(box, unseen, "add", int(Flag.SEEN))
+        )
+    except StoreFull:
+        return False  # reading goes on without room on the disk
     await view.mailbox.refresh()
     return True
 
@@ -90,20 +154,18 @@ async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, i
 async def _from_memory(
     session: Session, view: View, places: Sequence[tuple[int, int]], items: Sequence[Item]
 ) -> bool:
+    positions = list(_positions(places))
     complete = True
     shows_flags = Simple("FLAGS") in items
-    for count, at in enumerate(_positions(places), 1):
-        known = _known(view, at)
-        if known is None:
-            complete = False
-            continue
-        for piece in response(known, None, items, None):
-            assert isinstance(piece, bytes)
-            session.send(piece)
+    for start in range(0, len(positions), 10 * ROWS):
+        wanted = positions[start : start + 10 * ROWS]
+        known = _known(view, wanted)
+        complete = complete and len(known) == len(wanted)
+        session.send(from_memory(known, items))
         if shows_flags:
-            view.told_flags(known.uid, known.modseq)
-        if count % (10 * ROWS) == 0:
-            await session.flush()
+            view.told_flags((facts.uid, facts.modseq) for facts in known)
+        await session.flush()
+        await asyncio.sleep(0)
     return complete
 
 
@@ -114,6 +176,7 @@ class Slice:
     pieces: list[Piece]
     covered: int
     missing: int
+    undecoded: int
 
 
 SliceWork = Callable[[ReadTx], Slice]
@@ -126,42 +189,58 @@ async def _from_store(
     shows_flags = Simple("FLAGS") in items
     positions = list(_positions(places))
     complete = True
-    start = 0
+    start = undecoded = 0
     while start < len(positions):
-        known = [(view.uids[at], _known(view, at)) for at in positions[start : start + ROWS]]
+        here = positions[start : start + ROWS]
+        known = _known(view, here)
         made = await session.services.store.read(_slice_of(view.mailbox.id, known, wanted, items))
-        complete = complete and not made.missing
+        complete = complete and len(known) == len(here) and not made.missing
+        undecoded += made.undecoded
         if shows_flags:
-            for _, facts in known[: made.covered]:
-                if facts is not None:
-                    view.told_flags(facts.uid, facts.modseq)
-        start += made.covered
+            view.told_flags((facts.uid, facts.modseq) for facts in known[: made.covered])
+        if made.covered < len(known):
+            start = bisect_left(positions, known[made.covered].number - 1)
+        else:
+            start += len(here)
         await _send(session, made.pieces)
+    if undecoded:
+        # RFC 3516 4.3
+        raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
     return complete
 
 
 def _slice_of(
     box: MailboxId,
-    known: Sequence[tuple[int, Known | None]],
+    known: Sequence[Known],
     wanted: tuple[Columns, ...],
     items: Sequence[Item],
 ) -> SliceWork:
+    costly = decodes(items)
+    plain = [item for item in items if not decodes([item])]
+
     def work(tx: ReadTx) -> Slice:
-        rows = {row.uid: row for row in tx.rows(box, _ranges([uid for uid, _ in known]), wanted)}
+        uids = [facts.uid for facts in known]
+        rows = {row.uid: row for row in tx.rows(box, _ranges(uids), wanted)}
         pieces: list[Piece] = []
-        octets = covered = missing = 0
-        for uid, facts in known:
+        octets = covered = missing = undecoded = 0
+        for facts in known:
             covered += 1
-            row = rows.get(uid)
-            if row is None or facts is None:
+            row = rows.get(facts.uid)
+            if row is None:
                 missing += 1
                 continue
-            made = response(facts, row, items, tx)
+            try:
+                made = response(facts, row, items, tx)
+            except UnknownEncoding:
+                undecoded += 1
+                made = response(facts, row, plain, tx) if plain else []
             pieces += made
             octets += sum(len(piece) for piece in made if isinstance(piece, bytes))
+            if costly:
+                octets += row.size  # that were decoded, about
             if octets > OCTETS:
                 break
-        return Slice(pieces, covered, missing)
+        return Slice(pieces, covered, missing, undecoded)
 
     return work
 
@@ -182,13 +261,28 @@ async def _send(session: Session, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
         if isinstance(piece, bytes):
             session.send(piece)
-            continue
-        for start in range(piece.start, piece.end, limits.CHUNK):
-            session.send(await _chunk(session, piece, start))
-            await session.flush()
+        elif isinstance(piece, Stretch):
+            for start in range(piece.start, piece.end, limits.CHUNK):
+                end = min(start + limits.CHUNK, piece.end)
+                session.send(await _chunk(session, Stretch(piece.message_id, start, end)))
+                await session.flush()
+        else:
+            await _send_decoded(session, piece)
     await session.flush()
 
 
-async def _chunk(session: Session, piece: Stretch, start: int) -> bytes:
-    end = min(start + limits.CHUNK, piece.end)
-    return await session.services.store.read(lambda tx: tx.octets(piece.message_id, start, end))
+async def _send_decoded(session: Session, piece: Decoded) -> None:
+    decoding = Decoding(piece)
+    while (raw := decoding.next) is not None:
+        session.send(decoding.feed(await _chunk(session, raw)))
+        await session.flush()
+
+
+async def _chunk(session: Session, piece: Stretch) -> bytes:
+    message, start, end = piece.message_id, piece.start, piece.end
+    try:
+        return await session.services.store.read(lambda tx: tx.octets(message, start, end))
+    except StoreError as error:
+        # In the middle of a literal nothing else can be said.
+        log.error("message not read", peer=session.wire.peer, error=str(error))
+        raise Disconnected from None

@@ -14,6 +14,7 @@ DONE = 64  # octets that a line in IDLE may have
 async def run(session: Session, request: Request, value: Bare) -> Reply:
     session.connection.expect_line(DONE)
     session.send(b"+ idling\r\n")
+    session.services.on_interest(session.signed_in.id)
     while True:
         session.activity.clear()
         event = session.connection.next_event()
@@ -25,6 +26,9 @@ async def run(session: Session, request: Request, value: Bare) -> Reply:
         if event is not None:
             raise Bye("IDLE ends with DONE")
         await session.sync(may_expunge=True)
+        if session.teller is not None:
+            # RFC 5465 4
+            await session.teller.tell()
         await session.flush()
         if not await session.wait(KEEPALIVE_SECONDS):
             session.send(b"* OK Still here\r\n")

@@ -1,62 +1,180 @@
-"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), with SPECIAL-USE (RFC 6154) and CHILDREN (RFC 3348).
+"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), LIST-EXTENDED (RFC 5258) with SPECIAL-USE (RFC 6154),
+LIST-STATUS (RFC 5819), LIST-MYRIGHTS (RFC 8440) and CHILDREN (RFC 3348).
 
-A level that has mailboxes below it and is none itself is shown as \\Noselect.
+Rules:
+- One read transaction, whatever is asked: names, subscriptions and every STATUS are of one instant.
+- A level that has mailboxes below it and is none itself is \\Noselect to LIST as RFC 3501 has it,
+  \\NonExistent to the extended form.
+- \\HasChildren, \\HasNoChildren and special uses are always told: both RFCs let us, and clients
+  that do not ask for them look at them all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from bridge.imap.commands.acl import my_rights_response
+from bridge.imap.commands.status import Figures, read_figures, require_items, status_response
 from bridge.imap.protocol.list import List, matches
-from bridge.imap.protocol.responses import mailbox_name
-from bridge.imap.replies import Bad, Reply
+from bridge.imap.replies import Reply
 from bridge.imap.session import Request, Session
 from bridge.model import Mailbox
 from bridge.store.api import ReadTx
 
 DELIMITER = "/"
+TURN = 500  # names that are held against a pattern before other sessions have their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one transaction read: mailboxes by name, subscribed names, STATUS by name."""
+
+    mailboxes: Mapping[str, Mailbox]
+    subscribed: Collection[str]
+    figures: Mapping[str, Figures]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One LIST response. `child_info` are the criteria that something below `name` satisfies
+    (RFC 5258 3.5); `chosen` is False where that is the only reason to show it."""
+
+    name: str
+    attributes: tuple[str, ...]
+    child_info: tuple[str, ...] = ()
+    chosen: bool = True
 
 
 async def run(session: Session, request: Request, value: List) -> Reply:
-    if value.extended:
-        raise Bad("LIST with options is not offered here")
     login = session.signed_in.id
-    # RFC 3501 6.3.8: an empty mailbox name asks for the delimiter and the root.
-    if request.name == "LIST" and value.patterns == ("",):
+    # RFC 3501 6.3.8: an empty mailbox name asks for the delimiter and the root. RFC 5258 3: the
+    # extended form ignores it.
+    if request.name == "LIST" and not value.extended and value.patterns == ("",):
         session.send(b'* LIST (\\Noselect) "/" ""\r\n')
         return Reply("LIST completed")
+    if value.extended:
+        require_options(session, value)
 
-    def work(tx: ReadTx) -> tuple[Sequence[Mailbox], Sequence[str]]:
-        return tx.mailboxes(login), tx.subscriptions(login)
+    def work(tx: ReadTx) -> Found:
+        rows = tx.mailboxes(login)
+        figures = {row.name: read_figures(tx, row, value.status_items) for row in rows}
+        return Found({row.name: row for row in rows}, set(tx.subscriptions(login)), figures)
 
-    mailboxes, subscribed = await session.services.store.read(work)
-    rows = {row.name: row for row in mailboxes}
-    names = list(rows) if request.name == "LIST" else list(subscribed)
-    parents = inferred(names)
-    patterns = [value.reference + pattern for pattern in value.patterns]
-    word = request.name.encode()
-    for name in sorted({*names, *parents}, key=order):
-        if not any(matches(pattern, name) for pattern in patterns):
-            continue
-        # RFC 3501 6.3.9: "%" on a level that only leads to subscribed names gives \\Noselect.
-        if request.name == "LSUB" and name not in names and "%" not in patterns[0]:
-            continue
-        attributes = attributes_of(name, rows.get(name), name in parents, name in names)
-        session.send(
-            b'* %s (%s) "/" %s\r\n' % (word, " ".join(attributes).encode(), mailbox_name(name))
-        )
+    found = await session.services.store.read(work)
+    if value.extended:
+        shown = await extended(value, found)
+    else:
+        shown = await plain(value, found, subscribed_only=request.name == "LSUB")
+    await session.send_many(_responses(session, request.name, value, shown, found))
     return Reply(f"{request.name} completed")
 
 
-def attributes_of(name: str, row: Mailbox | None, has_children: bool, listed: bool) -> list[str]:
-    """RFC 3501 7.2.2, RFC 3348 3, RFC 6154 2."""
-    attributes = []
-    if row is None or not listed:
-        attributes.append("\\Noselect")
-    attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
-    if row is not None and row.special_use is not None:
-        attributes.append(row.special_use)
-    return attributes
+def require_options(session: Session, value: List) -> None:
+    """Raises Bad for what this login is not offered."""
+    session.require("LIST-EXTENDED", "extended LIST")
+    if "SPECIAL-USE" in value.select_options | value.return_options:
+        session.require("SPECIAL-USE", "option SPECIAL-USE")
+    if "MYRIGHTS" in value.return_options:
+        session.require("LIST-MYRIGHTS", "option MYRIGHTS")
+    if value.status_items:
+        session.require("LIST-STATUS", "option STATUS")
+        require_items(session, value.status_items)
+
+
+def _responses(
+    session: Session, command: str, value: List, shown: Iterable[Shown], found: Found
+) -> Iterator[bytes]:
+    for each in shown:
+        name = session.mailbox_name(each.name)
+        line = f'* {command} ({" ".join(each.attributes)}) "/" '.encode() + name
+        if each.child_info:
+            criteria = " ".join(f'"{option}"' for option in each.child_info)
+            line += f' ("CHILDINFO" ({criteria}))'.encode()
+        yield line + b"\r\n"
+        # RFC 8440 3, RFC 5819 2: of selectable mailboxes that satisfy the criteria themselves.
+        if not each.chosen or each.name not in found.mailboxes:
+            continue
+        if "MYRIGHTS" in value.return_options:
+            yield my_rights_response(name)
+        if value.status_items:
+            yield status_response(name, value.status_items, found.figures[each.name])
+
+
+# --- which names, with which attributes -------------------------------------------------
+
+
+async def plain(value: List, found: Found, *, subscribed_only: bool) -> list[Shown]:
+    """LIST and LSUB of RFC 3501."""
+    names = found.subscribed if subscribed_only else found.mailboxes
+    parents = inferred(names)
+    shown = []
+    for name in await _matching({*names, *parents}, value):
+        # RFC 3501 6.3.9: "%" on a level that only leads to subscribed names gives \\Noselect.
+        if subscribed_only and name not in names and "%" not in value.patterns[0]:
+            continue
+        row = found.mailboxes.get(name)
+        here = () if row is not None and name in names else ("\\Noselect",)
+        shown.append(Shown(name, (*here, *always_told(row, name in parents))))
+    return shown
+
+
+async def extended(value: List, found: Found) -> list[Shown]:
+    """LIST of RFC 5258. REMOTE asks for what we do not have, and changes nothing."""
+    subscribed = "SUBSCRIBED" in value.select_options
+    special = "SPECIAL-USE" in value.select_options
+    recursive = "RECURSIVEMATCH" in value.select_options
+    criteria = tuple(
+        option for option in ("SUBSCRIBED", "SPECIAL-USE") if option in value.select_options
+    )
+    satisfying = set(found.subscribed if subscribed else found.mailboxes)
+    if special:
+        satisfying = {
+            name
+            for name in satisfying
+            if name in found.mailboxes and found.mailboxes[name].special_use is not None
+        }
+    parents, above = inferred(found.mailboxes), inferred(satisfying)
+    matching = await _matching(satisfying | above, value)
+    # RFC 5258 3.3, 3.5: a name that does not satisfy the criteria is shown only for something
+    # below it that does and that the pattern does not reach: with CHILDINFO where that was asked
+    # for, else (example 11) only a level that is no mailbox.
+    leading = inferred(satisfying.difference(matching)) if recursive or not criteria else set()
+    shown = []
+    for name in matching:
+        if name not in satisfying and name not in leading:
+            continue
+        row = found.mailboxes.get(name)
+        attributes = [] if row is not None else ["\\NonExistent"]
+        attributes += always_told(row, name in parents)
+        if name in found.subscribed and (subscribed or "SUBSCRIBED" in value.return_options):
+            attributes.append("\\Subscribed")
+        child_info = criteria if recursive and name in above else ()
+        shown.append(Shown(name, tuple(attributes), child_info, name in satisfying))
+    return shown
+
+
+def always_told(row: Mailbox | None, has_children: bool) -> tuple[str, ...]:
+    """RFC 3348 3, RFC 6154 2."""
+    children = "\\HasChildren" if has_children else "\\HasNoChildren"
+    if row is None or row.special_use is None:
+        return (children,)
+    return (children, row.special_use.value)
+
+
+async def _matching(names: Iterable[str], value: List) -> list[str]:
+    """Those that match one of the patterns, INBOX first, then by name."""
+    # RFC 5258 3: an empty pattern beside others is ignored.
+    patterns = [value.reference + pattern for pattern in value.patterns if pattern]
+    turn = max(1, TURN // max(1, len(patterns)))
+    found = []
+    for count, name in enumerate(names, 1):
+        if any(matches(pattern, name) for pattern in patterns):
+            found.append(name)
+        if not count % turn:
+            await asyncio.sleep(0)
+    return sorted(found, key=lambda name: (name != "INBOX", name.casefold()))
 
 
 def inferred(names: Iterable[str]) -> set[str]:
@@ -69,8 +187,3 @@ def inferred(names: Iterable[str]) -> set[str]:
                 break
             parents.add(name)
     return parents
-
-
-def order(name: str) -> tuple[bool, str]:
-    """INBOX first, then by name."""
-    return name != "INBOX", name.casefold()

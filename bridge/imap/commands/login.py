@@ -29,10 +29,21 @@ async def sign_in(session: Session, request: Request, name: str, password: Secre
     require_privacy(session)
     services = session.services
     if not await services.passwords.verify(name, password):
-        delay = services.throttle.failed(session.wire.peer)
-        log.warning("login refused", peer=session.wire.peer, login=name[:100], delay=delay)
-        await asyncio.sleep(delay)
-        raise No("Wrong user name or password", b"AUTHENTICATIONFAILED")
+        raise await refuse(session, name)
+    return await admit(session, request, name)
+
+
+async def refuse(session: Session, name: str) -> No:
+    """What to raise for whoever said that name, once the peer has waited its time."""
+    delay = session.services.throttle.failed(session.wire.peer)
+    log.warning("login refused", peer=session.wire.peer, login=name[:100], delay=delay)
+    await asyncio.sleep(delay)
+    return No("Wrong user name or password", b"AUTHENTICATIONFAILED")
+
+
+async def admit(session: Session, request: Request, name: str) -> Reply:
+    """Signs in the login that proved itself. Raises No at the cap of sessions."""
+    services = session.services
     services.throttle.succeeded(session.wire.peer)
     session.welcome(await services.store.write(lambda tx: tx.ensure_login(name)))
     log.info("login", peer=session.wire.peer, login=name, tls=session.wire.secure)

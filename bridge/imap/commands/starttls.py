@@ -21,7 +21,9 @@ async def run(session: Session, request: Request, value: Bare) -> Reply | None:
         raise Bye("Nothing may follow STARTTLS before TLS is up")
     session.send(tagged(request.tag, b"OK", "Begin TLS now"))
     await session.flush()
-    await session.wire.start_tls()
+    # Looked at again because flush may wait. From here on nothing waits until the wire belongs
+    # to TLS; what is buffered after that was encrypted, and may come before we are told.
     if session.connection.buffered:
         raise Bye("Nothing may follow STARTTLS before TLS is up")
+    await session.wire.start_tls()
     return None

@@ -1,32 +1,74 @@
-"""STATUS (RFC 3501 6.3.10): every figure is kept by the store, none is counted here."""
+"""STATUS (RFC 3501 6.3.10): every figure is kept by the store, none is counted here but
+DELETED-STORAGE (RFC 9208 4.1.4), which looks at the entries with \\Deleted and no others."""
 
 from __future__ import annotations
 
-from bridge.imap.protocol.responses import mailbox_name
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from bridge import limits
+from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.status import Status
-from bridge.imap.replies import Bad, Reply
+from bridge.imap.replies import Reply
 from bridge.imap.session import Request, Session
 from bridge.model import Mailbox
+from bridge.store.api import ReadTx
+
+Figures: TypeAlias = Mapping[str, int | str]
+"""What was asked for, by the name of its item."""
+
+# What protocol.status.ITEMS names, one for one.
+FACTS: Final[Mapping[str, Callable[[ReadTx, Mailbox], int | str]]] = {
+    "MESSAGES": lambda tx, row: row.messages,
+    "RECENT": lambda tx, row: max(0, row.uidnext - row.first_recent) if row.messages else 0,
+    "UIDNEXT": lambda tx, row: row.uidnext,
+    "UIDVALIDITY": lambda tx, row: row.uidvalidity,
+    "UNSEEN": lambda tx, row: row.unseen,
+    "HIGHESTMODSEQ": lambda tx, row: row.highestmodseq,  # RFC 7162 3.1.7
+    "SIZE": lambda tx, row: row.octets,  # RFC 8438 2
+    "DELETED": lambda tx, row: row.deleted,  # RFC 9208 4.1.4, RFC 9051 6.3.11
+    "DELETED-STORAGE": lambda tx, row: tx.deleted_octets(row.id) if row.deleted else 0,
+    "APPENDLIMIT": lambda tx, row: limits.IMAP_APPEND,  # RFC 7889 4: the same everywhere
+    "MAILBOXID": lambda tx, row: f"({mailbox_id(row.id)})",  # RFC 8474 4.3
+}
+
+CAPABILITY: Final = {
+    "HIGHESTMODSEQ": "CONDSTORE",
+    "SIZE": "STATUS=SIZE",
+    "APPENDLIMIT": "APPENDLIMIT",
+    "DELETED-STORAGE": "QUOTA=RES-STORAGE",
+    "MAILBOXID": "OBJECTID",
+}
 
 
 async def run(session: Session, request: Request, value: Status) -> Reply:
     login = session.signed_in.id
-    row = await session.services.store.read(lambda tx: tx.mailbox(login, value.mailbox))
-    session.send(status_response(row, value.items))
+    require_items(session, value.items)
+
+    def work(tx: ReadTx) -> tuple[str, Figures]:
+        row = tx.mailbox(login, value.mailbox)
+        return row.name, read_figures(tx, row, value.items)
+
+    name, figures = await session.services.store.read(work)
+    session.send(status_response(session.mailbox_name(name), value.items, figures))
     return Reply("STATUS completed")
 
 
-def status_response(row: Mailbox, items: tuple[str, ...]) -> bytes:
-    """b'* STATUS name (MESSAGES 3 ...)'. Raises Bad for an item that we do not have."""
-    facts = {
-        "MESSAGES": row.messages,
-        "RECENT": max(0, row.uidnext - row.first_recent) if row.messages else 0,
-        "UIDNEXT": row.uidnext,
-        "UIDVALIDITY": row.uidvalidity,
-        "UNSEEN": row.unseen,
-    }
-    unknown = [item for item in items if item not in facts]
-    if unknown:
-        raise Bad(f"STATUS has no item {unknown[0][:40]}")
-    pairs = " ".join(f"{item} {facts[item]}" for item in items).encode()
-    return b"* STATUS " + mailbox_name(row.name) + b" (" + pairs + b")\r\n"
+def require_items(session: Session, items: tuple[str, ...]) -> None:
+    """What asking for these items does to the session. Raises Bad for what is not offered."""
+    for item in items:
+        if item in CAPABILITY:
+            session.require(CAPABILITY[item], f"STATUS item {item}")
+    if "HIGHESTMODSEQ" in items:
+        session.enable_condstore()  # RFC 7162 3.1
+
+
+def read_figures(tx: ReadTx, row: Mailbox, items: tuple[str, ...]) -> Figures:
+    """The items of one mailbox, inside the transaction that read its row."""
+    return {item: FACTS[item](tx, row) for item in items}
+
+
+def status_response(name: bytes, items: tuple[str, ...], figures: Figures) -> bytes:
+    """b'* STATUS name (MESSAGES 3 ...)'; `name` is wire octets."""
+    pairs = " ".join(f"{item} {figures[item]}" for item in items).encode()
+    return b"* STATUS " + name + b" (" + pairs + b")\r\n"

@@ -30,6 +30,12 @@ from bridge.model import Octets, Sink
 # RFC 3501 9: tag = 1*<any ASTRING-CHAR except "+">; a command's name is an atom.
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
 _NAME = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+# What stands before the mailbox name in commands that bring a message.
+_NAME_FOLLOWS: Final = {
+    "APPEND": re.compile(rb" "),
+    "REPLACE": re.compile(rb" [^ ]*+ "),
+    "UID REPLACE": re.compile(rb" [^ ]*+ "),
+}
 _TAG_SEARCH: Final = limits.IMAP_TAG + 1  # octets in which a tag and its space must be
 _COMPACT: Final = 64 * 1024  # consumed octets at the front of the buffer that we tolerate
 
@@ -38,8 +44,8 @@ _COMPACT: Final = 64 * 1024  # consumed octets at the front of the buffer that w
 class LiteralAnnounced:
     """A literal of `size` octets comes next: `accept_literal` or `refuse_literal` is due.
 
-    `message` tells the message of an APPEND from every other literal: it alone may be larger
-    than `limits.IMAP_LITERAL`, even larger than `limits.IMAP_APPEND`.
+    `message` tells a message of an APPEND or REPLACE from every other literal: it alone may be
+    larger than `limits.IMAP_LITERAL`, even larger than `limits.IMAP_APPEND`.
     """
 
     tag: bytes
@@ -108,10 +114,12 @@ class _Memory:
 
 
 class Connection:
-    """One client's octets. `authenticated` chooses between the limits before and after login."""
+    """One client's octets. `authenticated` chooses between the limits before and after login,
+    `utf8` how the commands to come write mailbox names (RFC 6855 3)."""
 
     def __init__(self) -> None:
         self.authenticated = False
+        self.utf8 = False
         self._buffer = bytearray()
         self._start = 0  # of what is not consumed yet
         self._searched = 0  # where the search for LF goes on
@@ -129,7 +137,7 @@ class Connection:
         self._lines: list[bytes] = []
         self._literals: list[Octets] = []
         self._octets = 0  # of lines and literals of this command
-        self._has_message = False
+        self._messages = 0
 
     # --- what the owner calls -----------------------------------------------------------
 
@@ -260,7 +268,8 @@ class Connection:
         if literal:
             return self._announce(literal)
         assert self._tag is not None
-        ready = CommandReady(self._tag, self._name, Scanner(self._lines, self._literals))
+        scanner = Scanner(self._lines, self._literals, utf8=self.utf8)
+        ready = CommandReady(self._tag, self._name, scanner)
         self._forget()
         return ready
 
@@ -285,17 +294,18 @@ class Connection:
     # --- literals -----------------------------------------------------------------------
 
     def _announce(self, literal: _Literal) -> Event:
-        # The mailbox name stands right behind APPEND; any later literal is the message.
+        # The first literal may be the mailbox name; any later one is the message.
+        name_follows = _NAME_FOLLOWS.get(self._name)
         message = (
             self.authenticated
-            and self._name == "APPEND"
-            and not (len(self._lines) == 1 and self._lines[0] == b" ")
+            and name_follows is not None
+            and not (len(self._lines) == 1 and name_follows.fullmatch(self._lines[0]))
         )
         problem = self._over_cap(literal, message)
         if problem:
             return self._fatal(problem) if not literal.synchronizing else self._drop(problem)
         if message:
-            self._has_message = True
+            self._messages += 1
         else:
             self._octets += literal.size
         self._left = literal.size
@@ -312,9 +322,8 @@ class Connection:
             largest = limits.IMAP_LITERAL if login else limits.IMAP_LITERAL_BEFORE_LOGIN
         if literal.size > largest:
             return "The literal is too large"
-        # RFC 3502 is not offered: a second message would need a second sink.
-        if message and self._has_message:
-            return "One APPEND has one message"
+        if message and self._messages >= limits.IMAP_APPEND_MESSAGES:
+            return f"One APPEND has at most {limits.IMAP_APPEND_MESSAGES} messages"
         octets = self._octets + (0 if message else literal.size)
         if octets > (limits.IMAP_COMMAND if login else limits.IMAP_COMMAND_BEFORE_LOGIN):
             return "The command is too long"

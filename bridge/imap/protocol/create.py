@@ -14,16 +14,16 @@ _USES = 20  # more than there are special uses
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """`special_use` holds "\\Drafts" and its like, known ones in our spelling."""
+    """`special_use` holds "\\Drafts" and its like, known ones in our spelling; None without USE."""
 
     mailbox: str
-    special_use: tuple[str, ...] = ()
+    special_use: tuple[str, ...] | None = None
 
 
 def parse(scanner: Scanner) -> Create:
     scanner.space()
     mailbox = scanner.mailbox()
-    uses: tuple[str, ...] = ()
+    uses: tuple[str, ...] | None = None
     if scanner.take(b" "):
         scanner.expect(b"(")
         if scanner.word() != "USE":

@@ -1,4 +1,6 @@
-"""FETCH (RFC 3501 6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162 3.1.4, 3.2.6)."""
+"""FETCH (RFC 3501 6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162 3.1.4, 3.2.6), PARTIAL
+(RFC 9394 3.3), BINARY (RFC 3516), PREVIEW (RFC 8970), SAVEDATE (RFC 8514), EMAILID and THREADID
+(RFC 8474)."""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from bridge.imap.protocol import responses
 from bridge.imap.protocol.errors import ParseError
 from bridge.imap.protocol.numbers import NumberSet
 from bridge.imap.protocol.scanner import Scanner
+from bridge.imap.protocol.search import partial_range
 
 _SIMPLE: Final = frozenset(
     {
@@ -24,6 +27,10 @@ _SIMPLE: Final = frozenset(
         "RFC822",
         "RFC822.HEADER",
         "RFC822.TEXT",
+        "PREVIEW",
+        "SAVEDATE",
+        "EMAILID",
+        "THREADID",
     }
 )
 _TEXTS: Final = frozenset({"HEADER", "TEXT", "MIME", "HEADER.FIELDS", "HEADER.FIELDS.NOT"})
@@ -52,7 +59,26 @@ class Section:
     label: bytes
 
 
-Item: TypeAlias = Simple | Section
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """BINARY[...] (RFC 3516 4.2): a section without its transfer encoding; `path`, `partial` and
+    `label` as in `Section`, and `partial` counts decoded octets."""
+
+    path: tuple[int, ...]
+    peek: bool
+    partial: tuple[int, int] | None
+    label: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BinarySize:
+    """BINARY.SIZE[...]: how many octets BINARY[...] has."""
+
+    path: tuple[int, ...]
+    label: bytes
+
+
+Item: TypeAlias = Simple | Section | Binary | BinarySize
 
 # RFC 3501 6.4.5: the macros stand alone, not in a list.
 _FAST: Final = (Simple("FLAGS"), Simple("INTERNALDATE"), Simple("RFC822.SIZE"))
@@ -72,6 +98,7 @@ class Fetch:
     items: tuple[Item, ...]
     changed_since: int | None = None
     vanished: bool = False
+    partial: tuple[int, int] | None = None  # RFC 9394 3.3, for UID FETCH only
 
 
 def parse(scanner: Scanner) -> Fetch:
@@ -81,22 +108,22 @@ def parse(scanner: Scanner) -> Fetch:
     items: dict[Item, None] = {}
     if scanner.take(b"("):
         while True:
-            items[_item(scanner.word(), scanner)] = None
+            items[parse_item(scanner.word(), scanner)] = None
             if not scanner.take(b" "):
                 break
         scanner.expect(b")")
     else:
         name = scanner.word()
-        items = dict.fromkeys(_MACROS.get(name) or (_item(name, scanner),))
-    changed_since, vanished = None, False
+        items = dict.fromkeys(_MACROS.get(name) or (parse_item(name, scanner),))
+    changed_since, vanished, partial = None, False, None
     if scanner.take(b" "):
-        changed_since, vanished = _modifiers(scanner)
+        changed_since, vanished, partial = _modifiers(scanner)
     scanner.end()
-    return Fetch(numbers, tuple(items), changed_since, vanished)
+    return Fetch(numbers, tuple(items), changed_since, vanished, partial)
 
 
-def _modifiers(scanner: Scanner) -> tuple[int, bool]:
-    changed_since, vanished = None, False
+def _modifiers(scanner: Scanner) -> tuple[int | None, bool, tuple[int, int] | None]:
+    changed_since, vanished, partial = None, False, None
     scanner.expect(b"(")
     while True:
         name = scanner.word()
@@ -106,43 +133,78 @@ def _modifiers(scanner: Scanner) -> tuple[int, bool]:
             changed_since = scanner.mod_sequence()
         elif name == "VANISHED" and not vanished:
             vanished = True
+        elif name == "PARTIAL" and partial is None:
+            scanner.space()
+            partial = partial_range(scanner)
         else:
             raise ParseError("There is no such FETCH modifier, or it is given twice")
         if not scanner.take(b" "):
             break
     scanner.expect(b")")
     # RFC 7162 3.2.6: VANISHED without CHANGEDSINCE is BAD.
-    if changed_since is None:
+    if vanished and changed_since is None:
         raise ParseError("VANISHED goes with CHANGEDSINCE")
-    return changed_since, vanished
+    return changed_since, vanished, partial
 
 
-def _item(name: str, scanner: Scanner) -> Item:
+def parse_item(name: str, scanner: Scanner) -> Item:
     if name in ("BODY", "BODY.PEEK") and scanner.take(b"["):
         return _section(name == "BODY.PEEK", scanner)
+    if name in ("BINARY", "BINARY.PEEK", "BINARY.SIZE"):
+        return _binary(name, scanner)
     if name not in _SIMPLE:
         raise ParseError("There is no such FETCH item")
+    if name == "PREVIEW":
+        # RFC 8970 4.1: ours is always at hand. A list behind it may also be one of modifiers.
+        scanner.take_name(b" (LAZY)")
     return Simple(name)
 
 
-def _section(peek: bool, scanner: Scanner) -> Section:
+def _binary(name: str, scanner: Scanner) -> Binary | BinarySize:
+    scanner.expect(b"[")
+    path, ends = _part(scanner)
+    if not ends:
+        raise ParseError("BINARY has part numbers only")
+    scanner.expect(b"]")
+    if name == "BINARY.SIZE":
+        return BinarySize(path, _label(b"BINARY.SIZE", path, "", [], None))
+    partial = _partial(scanner)
+    label = _label(b"BINARY", path, "", [], partial)
+    return Binary(path, name == "BINARY.PEEK", partial, label)
+
+
+def _part(scanner: Scanner) -> tuple[tuple[int, ...], bool]:
+    """1.2 before "]", or before the text that follows ("1.2.HEADER"); whether nothing follows."""
     path: list[int] = []
+    while scanner.peek.isdigit():
+        if len(path) >= limits.IMAP_SECTION_DEPTH:
+            raise ParseError(f"A section has at most {limits.IMAP_SECTION_DEPTH} levels")
+        path.append(scanner.nz_number())
+        if not scanner.take(b"."):
+            return tuple(path), True
+    if path and scanner.peek == b"]":
+        raise ParseError("The section ends with a dot")
+    return tuple(path), scanner.peek == b"]"
+
+
+def _partial(scanner: Scanner) -> tuple[int, int] | None:
+    if not scanner.take(b"<"):
+        return None
+    origin = scanner.number()
+    scanner.expect(b".")
+    partial = (origin, scanner.nz_number())
+    scanner.expect(b">")
+    return partial
+
+
+def _section(peek: bool, scanner: Scanner) -> Section:
     text = ""
     fields: list[bytes] = []
-    while scanner.peek != b"]":
-        if scanner.peek.isdigit():
-            if len(path) >= limits.IMAP_SECTION_DEPTH:
-                raise ParseError(f"A section has at most {limits.IMAP_SECTION_DEPTH} levels")
-            path.append(scanner.nz_number())
-            if scanner.take(b"."):
-                if scanner.peek == b"]":
-                    raise ParseError("The section ends with a dot")
-                continue
-        else:
-            text = scanner.word()
-            if text not in _TEXTS:
-                raise ParseError("There is no such section")
-        break
+    path, ends = _part(scanner)
+    if not ends:
+        text = scanner.word()
+        if text not in _TEXTS:
+            raise ParseError("There is no such section")
     # RFC 3501 6.4.5: MIME must be prefixed by part numbers.
     if text == "MIME" and not path:
         raise ParseError("MIME needs the number of a part")
@@ -150,15 +212,10 @@ def _section(peek: bool, scanner: Scanner) -> Section:
         scanner.space()
         fields = _header_list(scanner)
     scanner.expect(b"]")
-    partial = None
-    if scanner.take(b"<"):
-        origin = scanner.number()
-        scanner.expect(b".")
-        partial = (origin, scanner.nz_number())
-        scanner.expect(b">")
+    partial = _partial(scanner)
     lower = tuple(dict.fromkeys(field.lower() for field in fields))
-    label = _label(path, text, fields, partial)
-    return Section(tuple(path), text, lower, peek, partial, label)
+    label = _label(b"BODY", path, text, fields, partial)
+    return Section(path, text, lower, peek, partial, label)
 
 
 def _header_list(scanner: Scanner) -> list[bytes]:
@@ -179,12 +236,16 @@ def _header_list(scanner: Scanner) -> list[bytes]:
 
 
 def _label(
-    path: list[int], text: str, fields: list[bytes], partial: tuple[int, int] | None
+    name: bytes,
+    path: tuple[int, ...],
+    text: str,
+    fields: list[bytes],
+    partial: tuple[int, int] | None,
 ) -> bytes:
     parts = [b"%d" % number for number in path]
     if text:
         parts.append(text.encode("ascii"))
-    label = b"BODY[" + b".".join(parts)
+    label = name + b"[" + b".".join(parts)
     if fields:
         label += b" (" + b" ".join(responses.astring(field) for field in fields) + b")"
     # RFC 3501 7.4.2: the response to a partial fetch names its origin octet only.

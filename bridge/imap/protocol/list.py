@@ -1,5 +1,5 @@
-"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), LIST-EXTENDED (RFC 5258), with STATUS (RFC 5819) and
-SPECIAL-USE (RFC 6154), and the matcher of their patterns.
+"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), LIST-EXTENDED (RFC 5258), with STATUS (RFC 5819),
+SPECIAL-USE (RFC 6154) and MYRIGHTS (RFC 8440), and the matcher of their patterns.
 
 Rules: `matches` is linear in the name for any pattern: it walks the name once and keeps the set
 of places in the pattern that can be reached as the bits of one integer.
@@ -15,7 +15,7 @@ from bridge.imap.protocol.scanner import Scanner
 from bridge.imap.protocol.status import parse_items
 
 _SELECT = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
-_RETURN = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
+_RETURN = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "MYRIGHTS"})
 _PATTERNS = 100
 
 
@@ -57,6 +57,16 @@ def parse(scanner: Scanner) -> List:
         return_options, status_items = _return_options(scanner)
     scanner.end()
     return List(reference, patterns, select_options, return_options, status_items, extended)
+
+
+def parse_lsub(scanner: Scanner) -> List:
+    """LSUB has the form of RFC 3501 alone."""
+    scanner.space()
+    reference = scanner.mailbox()
+    scanner.space()
+    pattern = scanner.list_mailbox()
+    scanner.end()
+    return List(reference, (pattern,))
 
 
 def _select_options(scanner: Scanner) -> frozenset[str]:

@@ -19,9 +19,14 @@ _STAR: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class NumberSet:
-    """What the client wrote, unresolved: `items` are pairs as sent, 0 stands for "*"."""
+    """What the client wrote, unresolved: `items` are pairs as sent, 0 stands for "*".
+
+    `saved` is "$", the messages that the last SEARCH saved (RFC 5182); it stands alone, and only
+    the view knows them: here it has no numbers.
+    """
 
     items: tuple[tuple[int, int], ...]
+    saved: bool = False
 
     @classmethod
     def parse(cls, octets: bytes) -> NumberSet:

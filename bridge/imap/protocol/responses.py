@@ -67,9 +67,16 @@ def astring(octets: bytes) -> bytes:
     return string(octets)
 
 
-def mailbox_name(name: str) -> bytes:
-    """ "Entwürfe" -> b"Entw&APw-rfe" (RFC 3501 5.1.3)."""
-    return astring(utf7.encode(name))
+def mailbox_name(name: str, utf8: bool = False) -> bytes:
+    """ "Entwürfe" -> b"Entw&APw-rfe" (RFC 3501 5.1.3), or with `utf8`, once the client enabled
+    UTF8=ACCEPT, b'"Entw\xc3\xbcrfe"' (RFC 6855 3)."""
+    if not utf8:
+        return astring(utf7.encode(name))
+    octets = name.encode("utf-8")
+    if octets.isascii():
+        return astring(octets)
+    # A name has no control characters: nothing in it needs a literal.
+    return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 # --- data items -------------------------------------------------------------------------
@@ -122,12 +129,16 @@ def continuation(text: str | bytes = b"") -> bytes:
     return b"+ %b\r\n" % _plain(text)
 
 
-def search_result(numbers: Iterable[int], modseq: int | None = None) -> bytes:
+def search_result(
+    numbers: Iterable[int], modseq: int | None = None, name: bytes = b"SEARCH"
+) -> bytes:
     """b"* SEARCH 2 84 882\\r\\n"; with MODSEQ only if a number was found (RFC 7162 3.1.5)."""
-    found = b"".join(b" %d" % number for number in numbers)
-    if modseq is not None and found:
+    found = " ".join(map(str, numbers)).encode("ascii")
+    if not found:
+        return b"* %b\r\n" % name
+    if modseq is not None:
         found += b" (MODSEQ %d)" % modseq
-    return b"* SEARCH%b\r\n" % found
+    return b"* %b %b\r\n" % (name, found)
 
 
 def resp_text(text: str | bytes, code: str | bytes | None = None) -> bytes:

@@ -58,12 +58,16 @@ class Scanner:
     """Reads a command from left to right.
 
     `lines` are the pieces between literals without CRLF and without the "{5}" announcements,
-    one more than there are `literals`: LOGIN {3} joe x is [b" ", b" x"] and [b"joe"].
+    one more than there are `literals`: LOGIN {3} joe x is [b" ", b" x"] and [b"joe"]. With
+    `utf8` mailbox names are UTF-8, not modified UTF-7 (RFC 6855 3).
     """
 
-    __slots__ = ("_index", "_line", "_lines", "_literals", "_position")
+    __slots__ = ("_index", "_line", "_lines", "_literals", "_position", "utf8")
 
-    def __init__(self, lines: Sequence[bytes], literals: Sequence[Octets] = ()) -> None:
+    def __init__(
+        self, lines: Sequence[bytes], literals: Sequence[Octets] = (), *, utf8: bool = False
+    ) -> None:
+        self.utf8 = utf8
         self._lines = lines
         self._literals = literals
         self._index = 0
@@ -98,6 +102,14 @@ class Scanner:
             self._position += len(octet)
             return True
         return False
+
+    def take_name(self, octets: bytes) -> bool:
+        """Consumes the octets if they are next, letters in any case."""
+        here = self._line[self._position : self._position + len(octets)]
+        if here.upper() != octets.upper():
+            return False
+        self._position += len(octets)
+        return True
 
     def expect(self, octet: bytes) -> None:
         if not self.take(octet):
@@ -193,19 +205,23 @@ class Scanner:
         return number
 
     def sequence_set(self) -> NumberSet:
+        # RFC 5182 3: sequence-set =/ "$"
+        if self.take(b"$"):
+            return NumberSet((), saved=True)
         return NumberSet.parse(self._match(_SET, "Expected a sequence set"))
 
     # --- names --------------------------------------------------------------------------
 
     def mailbox(self) -> str:
         """A mailbox name in Unicode; INBOX is spelt so, alone and as the first level."""
-        return _mailbox_name(self.astring())
+        return _mailbox_name(self.astring(), self.utf8)
 
     def list_mailbox(self) -> str:
         """A LIST pattern in Unicode: a mailbox name with "%" and "*" in it."""
         if self.peek in (b'"', b"{"):
-            return _mailbox_name(self.string())
-        return _mailbox_name(self._match(_LIST, "Expected a mailbox name or pattern"))
+            return _mailbox_name(self.string(), self.utf8)
+        pattern = self._match(_LIST, "Expected a mailbox name or pattern")
+        return _mailbox_name(pattern, self.utf8)
 
     # --- flags --------------------------------------------------------------------------
 
@@ -287,14 +303,22 @@ def _day(day: bytes, month: bytes, year: bytes) -> int:
         raise ParseError("There is no such date") from None
 
 
-def _mailbox_name(octets: bytes) -> str:
+def _mailbox_name(octets: bytes, utf8: bool) -> str:
     # RFC 3501 5.1: INBOX is special in every case. Compared as ASCII octets, before decoding:
     # str.upper() would also make INBOX of a name with a dotless i.
     if octets[:5].upper() == b"INBOX" and octets[5:6] in (b"", b"/"):
         octets = b"INBOX" + octets[5:]
-    name = utf7.decode(octets)
+    name = _utf8_name(octets) if utf8 else utf7.decode(octets)
     if len(name.encode("utf-8")) > limits.MAILBOX_NAME:
         raise ParseError(f"A mailbox name has at most {limits.MAILBOX_NAME} octets")
     if _CONTROL.search(name):
         raise ParseError("Control characters in a mailbox name")
     return name
+
+
+def _utf8_name(octets: bytes) -> str:
+    """ "&" is no shift here: Thunderbird sends it bare once it has enabled UTF8=ACCEPT."""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ParseError("A mailbox name is UTF-8 after ENABLE UTF8=ACCEPT") from None

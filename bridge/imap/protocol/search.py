@@ -1,4 +1,5 @@
-"""SEARCH (RFC 3501 6.4.4), with ESEARCH (RFC 4731) and MODSEQ (RFC 7162 3.1.5).
+"""SEARCH (RFC 3501 6.4.4), with RETURN (RFC 4731, 5182, 9394), OLDER and YOUNGER (RFC 5032),
+MODSEQ (RFC 7162 3.1.5), SAVEDATE (RFC 8514 4.3), EMAILID and THREADID (RFC 8474 6).
 
 Rules: the keys are a tree no deeper than `limits.IMAP_NESTING`, parsed with a stack of our own;
 who walks it may recurse. Texts are decoded here, by codecs of our own choice: Python knows
@@ -7,7 +8,7 @@ who walks it may recurse. Texts are decoded here, by codecs of our own choice: P
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -18,9 +19,10 @@ from bridge.imap.protocol.scanner import Scanner
 from bridge.model import Flag
 
 __all__ = [
-    "CHARSETS", "All", "And", "BadCharset", "BodyHas", "HasFlag", "HasKeyword", "HeaderHas",
-    "Internal", "Key", "Larger", "ModSeq", "Not", "Numbers", "Or", "Recent", "Search", "Sent",
-    "Smaller", "TextHas", "parse",
+    "CHARSETS", "All", "And", "BadCharset", "BodyHas", "HasFlag", "HasId", "HasKeyword",
+    "HeaderHas", "Internal", "Key", "Larger", "ModSeq", "Not", "Numbers", "Older", "Or", "Recent",
+    "Refused", "Returns", "Saved", "Search", "Sent", "Smaller", "TextHas", "criteria", "leaves",
+    "parse", "returns",
 ]  # fmt: skip
 
 CHARSETS: Final[dict[str, str]] = {
@@ -119,6 +121,29 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """SAVEDATE (RFC 8514 4.3), its day as `date.toordinal`."""
+
+    op: Op
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """EMAILID or THREADID (RFC 8474 6), as `thread` says. The case of `objectid` counts."""
+
+    objectid: str
+    thread: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """INTERNALDATE at least `seconds` ago (RFC 5032 2); YOUNGER is Not(Older(seconds + 1))."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderHas:
     """`name` is lower-case; an empty needle asks whether the header is there at all."""
 
@@ -147,41 +172,96 @@ class ModSeq:
 
 Key: TypeAlias = (
     All | And | Or | Not | Numbers | HasFlag | HasKeyword | Recent | Larger | Smaller
-    | Internal | Sent | HeaderHas | BodyHas | TextHas | ModSeq
+    | Internal | Sent | Saved | HasId | Older | HeaderHas | BodyHas | TextHas | ModSeq
 )  # fmt: skip
+
+
+Option: TypeAlias = Literal["MIN", "MAX", "ALL", "PARTIAL", "COUNT", "SAVE"]
+_OPTIONS: Final[tuple[Option, ...]] = ("MIN", "MAX", "ALL", "PARTIAL", "COUNT", "SAVE")
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What RETURN asked for, each once and in our order. `partial` is the range as sent: (1, 100),
+    or (-1, -100) counted from the end (RFC 9394 3.1)."""
+
+    options: tuple[Option, ...]
+    partial: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`charset` is a name of `CHARSETS` or None. `results` is what RETURN asked for, of MIN MAX
-    ALL COUNT, or None without RETURN, when the answer is an untagged SEARCH."""
+    """`charset` is a name of `CHARSETS` or None. `returns` is None without RETURN, when the answer
+    is an untagged SEARCH."""
 
     key: Key
     charset: str | None = None
-    results: tuple[str, ...] | None = None
+    returns: Returns | None = None
 
 
-def parse(scanner: Scanner) -> Search:
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A search with SAVE in a charset that we do not read: what was saved before goes, too
+    (RFC 5182 2.1)."""
+
+    error: BadCharset
+
+
+def parse(scanner: Scanner) -> Search | Refused:
     """Raises ParseError, BadCharset among them."""
     scanner.space()
-    results = None
+    asked = None
     name = _word(scanner)
     if name == "RETURN":
         scanner.space()
-        results = _results(scanner)
+        asked = returns(scanner)
         scanner.space()
         name = _word(scanner)
     charset = None
     if name == "CHARSET":
         scanner.space()
-        charset = scanner.astring().decode("ascii", "replace").upper()
-        if charset not in CHARSETS:
-            raise BadCharset(tuple(CHARSETS))
+        charset = scanner.astring()
         scanner.space()
         name = _word(scanner)
-    key = _Keys(scanner, CHARSETS[charset or "UTF-8"]).read(name)
+    return criteria(scanner, name, charset, asked)
+
+
+def criteria(
+    scanner: Scanner, name: str | None, charset: bytes | None, asked: Returns | None
+) -> Search | Refused:
+    """The keys up to the end of the command; `name` is the first one's where it is read already.
+    Raises ParseError."""
+    known = None
+    if charset is not None:
+        known = charset.decode("ascii", "replace").upper()
+        if known not in CHARSETS:
+            error = BadCharset(tuple(CHARSETS))
+            if asked is None or "SAVE" not in asked.options:
+                raise error
+            return Refused(error)
+        # RFC 6855 3: another charset is refused; the name of the one in use does no harm.
+        if scanner.utf8 and known not in ("UTF-8", "US-ASCII"):
+            raise ParseError("All texts are UTF-8 after ENABLE UTF8=ACCEPT")
+    if name is None:
+        name = _word(scanner)
+    key = _Keys(scanner, CHARSETS[known or "UTF-8"]).read(name)
     scanner.end()
-    return Search(key, charset, results)
+    return Search(key, known, asked)
+
+
+def leaves(key: Key) -> Iterator[Key]:
+    """Every key that holds no other."""
+    waiting = [key]
+    while waiting:
+        match waiting.pop():
+            case And(keys):
+                waiting += keys
+            case Or(left, right):
+                waiting += (left, right)
+            case Not(inner):
+                waiting.append(inner)
+            case leaf:
+                yield leaf
 
 
 def _word(scanner: Scanner) -> str:
@@ -190,21 +270,43 @@ def _word(scanner: Scanner) -> str:
 
 
 def _at_numbers(scanner: Scanner) -> bool:
-    return scanner.peek == b"*" or scanner.peek.isdigit()
+    return scanner.peek in (b"*", b"$") or scanner.peek.isdigit()
 
 
-def _results(scanner: Scanner) -> tuple[str, ...]:
+def returns(scanner: Scanner) -> Returns:
+    """(MIN PARTIAL 1:100): search-return-opts (RFC 4466 6)."""
     scanner.expect(b"(")
-    options: dict[str, None] = {}
+    options: set[Option] = set()
+    partial = None
     while not scanner.take(b")"):
         if options:
             scanner.space()
-        option = scanner.word()
-        if option not in ("MIN", "MAX", "ALL", "COUNT"):
+        word = scanner.word()
+        option = next((each for each in _OPTIONS if each == word), None)
+        if option is None:
             raise ParseError("There is no such SEARCH return option")
-        options[option] = None
+        if option == "PARTIAL":
+            if partial is not None:
+                raise ParseError("PARTIAL is given twice")
+            scanner.space()
+            partial = partial_range(scanner)
+        options.add(option)
+    # RFC 9394 3.1
+    if partial is not None and "ALL" in options:
+        raise ParseError("ALL and PARTIAL exclude each other")
     # RFC 4731 3.1: RETURN () is RETURN (ALL).
-    return tuple(options) or ("ALL",)
+    asked = tuple(option for option in _OPTIONS if option in options)
+    return Returns(asked or ("ALL",), partial)
+
+
+def partial_range(scanner: Scanner) -> tuple[int, int]:
+    """1:100, or -1:-100 (RFC 9394 4, partial-range)."""
+    sign = -1 if scanner.take(b"-") else 1
+    first = sign * scanner.nz_number()
+    scanner.expect(b":")
+    if sign < 0:
+        scanner.expect(b"-")
+    return first, sign * scanner.nz_number()
 
 
 @dataclass(slots=True)
@@ -308,6 +410,7 @@ _PLAIN: Final[dict[str, Key]] = {
     "RECENT": Recent(),
     "NEW": And((Recent(), Not(_SEEN))),
     "OLD": Not(Recent()),
+    "SAVEDATESUPPORTED": All(),  # RFC 8514 4.3: in every mailbox
     **{flag.name or "": HasFlag(flag) for flag in Flag},
     **{f"UN{flag.name}": Not(HasFlag(flag)) for flag in Flag},
 }
@@ -330,8 +433,16 @@ _WITH_ARGUMENT: Final[dict[str, Callable[[_Keys], Key]]] = {
     "SENTSINCE": lambda keys: Sent("since", keys._scanner.date()),
     "KEYWORD": lambda keys: HasKeyword(keys._scanner.keyword()),
     "UNKEYWORD": lambda keys: Not(HasKeyword(keys._scanner.keyword())),
+    "OLDER": lambda keys: Older(keys._scanner.nz_number()),
+    # RFC 5032 2: a message of just that age is both.
+    "YOUNGER": lambda keys: Not(Older(keys._scanner.nz_number() + 1)),
     "LARGER": lambda keys: Larger(keys._scanner.number()),
     "SMALLER": lambda keys: Smaller(keys._scanner.number()),
     "MODSEQ": _Keys._modseq,
+    "SAVEDBEFORE": lambda keys: Saved("before", keys._scanner.date()),
+    "SAVEDON": lambda keys: Saved("on", keys._scanner.date()),
+    "SAVEDSINCE": lambda keys: Saved("since", keys._scanner.date()),
+    "EMAILID": lambda keys: HasId(keys._scanner.atom(), thread=False),
+    "THREADID": lambda keys: HasId(keys._scanner.atom(), thread=True),
     "UID": lambda keys: Numbers(keys._scanner.sequence_set(), uid=True),
 }

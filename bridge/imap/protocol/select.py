@@ -78,7 +78,7 @@ def _qresync(scanner: Scanner) -> Qresync:
 
 def _without_star(scanner: Scanner) -> NumberSet:
     numbers = scanner.sequence_set()
-    # RFC 7162 7, known-uids: "*" is not allowed.
-    if numbers.has_star:
-        raise ParseError("* is not allowed here")
+    # RFC 7162 7, known-uids: "*" is not allowed; RFC 5182 2.1: nothing is saved before SELECT.
+    if numbers.has_star or numbers.saved:
+        raise ParseError("* and $ are not allowed here")
     return numbers

@@ -1,4 +1,5 @@
-"""STATUS (RFC 3501 6.3.10; RFC 7162 7, RFC 8438 4, RFC 9051 6.3.11 for the newer items)."""
+"""STATUS (RFC 3501 6.3.10; RFC 7162 7, RFC 7889 4, RFC 8438 4, RFC 8474 4.3, RFC 9051 6.3.11,
+RFC 9208 7 for newer items)."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ ITEMS = frozenset(
         "HIGHESTMODSEQ",
         "SIZE",
         "DELETED",
+        "DELETED-STORAGE",
+        "APPENDLIMIT",
+        "MAILBOXID",
     }
 )
 

@@ -50,9 +50,10 @@ _RULES = (
             EXISTS (SELECT 1 FROM orphan WHERE orphan.message_id = message.id)""",
     ),
     (
-        "a message has its structure and its header",
+        "a message has its structure, its header and its sort keys",
         """SELECT id FROM message WHERE id NOT IN (SELECT message_id FROM message_structure)
-        OR id NOT IN (SELECT message_id FROM message_header)""",
+        OR id NOT IN (SELECT message_id FROM message_header)
+        OR id NOT IN (SELECT message_id FROM message_sort)""",
     ),
     (
         "an entry's keyword set exists",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bridge.store.api import StoreError, StoreFull
+from bridge.store.api import StoreDamaged, StoreError, StoreFull
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -24,7 +24,7 @@ def store_error(error: sqlite3.Error) -> StoreError:
             "free some space and it goes on by itself."
         )
     if code in _DAMAGED:
-        return StoreError(
+        return StoreDamaged(
             f"The database file is damaged ({name}). Stop the program, keep a copy of the data "
             "directory, and restore the latest backup."
         )

@@ -7,8 +7,11 @@ Rules:
   statement by itself: so the first error is remembered and every later question fails too.
 """
 
+# ruff: noqa: S608  only texts fixed in this room are put together; every value is bound
+
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +31,21 @@ from bridge.model import (
     Mailbox,
     MailboxId,
     MessageId,
+    Poison,
+    Retained,
+    ServerDelete,
     SpecialUse,
+    ThreadRow,
+    Usage,
 )
-from bridge.store.api import Columns, NoSuchMailbox, StoreError, UidRanges
+from bridge.store.api import (
+    Columns,
+    NoSuchMailbox,
+    SortColumn,
+    StoreDamaged,
+    StoreError,
+    UidRanges,
+)
 from bridge.store.sqlite.errors import store_error
 
 Row = tuple[Any, ...]
@@ -45,6 +60,23 @@ _ROW_COLUMNS: Mapping[Columns, str] = {
     "header": "h.header",
     "parts": "s.parts",
     "sent_day": "m.sent_day",
+    "savedate": "entry.savedate",
+    "digest": "m.digest",
+    "preview": "m.preview",
+    "links": "substr(k.links, 1, 16)",
+}
+_UNASKED: Mapping[Columns, str] = {"sent_day": "NULL", "savedate": "0", "preview": "''"}
+_SENT_AT = "coalesce(m.sent_at, entry.internaldate)"
+_SORT_COLUMNS: Mapping[SortColumn, str] = {
+    "arrival": "entry.internaldate",
+    "cc": "k.cc",
+    "sent_at": _SENT_AT,
+    "sender": "k.sender",
+    "size": "m.size",
+    "subject": "k.subject",
+    "to": 'k."to"',
+    "display_from": "k.display_from",
+    "display_to": "k.display_to",
 }
 
 
@@ -72,12 +104,11 @@ def canonical(name: str) -> str:
     return "INBOX" + slash + rest if first.upper() == "INBOX" else name
 
 
-@lru_cache(maxsize=64)  # 6 columns
+@lru_cache(maxsize=128)
 def _rows_query(columns: frozenset[Columns]) -> str:
     """The SELECT of `rows` up to its condition; columns in EntryRow's order."""
     chosen = [
-        sql if name in columns else ("NULL" if name == "sent_day" else "x''")
-        for name, sql in _ROW_COLUMNS.items()
+        sql if name in columns else _UNASKED.get(name, "x''") for name, sql in _ROW_COLUMNS.items()
     ]
     query = "SELECT entry.uid, m.id, m.size, entry.internaldate, m.header_size, "
     query += ", ".join(chosen) + " FROM entry CROSS JOIN message AS m ON m.id = entry.message_id"
@@ -85,6 +116,8 @@ def _rows_query(columns: frozenset[Columns]) -> str:
         query += " CROSS JOIN message_structure AS s ON s.message_id = m.id"
     if "header" in columns:
         query += " CROSS JOIN message_header AS h ON h.message_id = m.id"
+    if "links" in columns:
+        query += " CROSS JOIN message_sort AS k ON k.message_id = m.id"
     return query + " WHERE "
 
 
@@ -126,7 +159,8 @@ class SqliteRead:
         rows = self._all(
             """SELECT address, last_success, last_attempt, listed,
                 (SELECT count(*) FROM maildrop_item WHERE account_id = account.id),
-                failures, error, error_class, advice FROM account ORDER BY id"""
+                failures, error, error_class, advice, notice, least_interval
+            FROM account ORDER BY id"""
         )
         return list(starmap(AccountState, rows))
 
@@ -153,6 +187,40 @@ class SqliteRead:
     def subscriptions(self, login: LoginId) -> Sequence[str]:
         rows = self._all("SELECT name FROM subscription WHERE login_id = ? ORDER BY name", (login,))
         return [name for (name,) in rows]
+
+    def usage(self, login: LoginId) -> Usage:
+        ((octets, messages),) = self._all(
+            """SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
+            WHERE login_id = ?""",
+            (login,),
+        )
+        return Usage(octets, messages)
+
+    def deleted_octets(self, mailbox: MailboxId) -> int:
+        ((octets,),) = self._all(
+            """SELECT ifnull(sum(size), 0) FROM entry INDEXED BY entry_deleted
+            CROSS JOIN message ON message.id = entry.message_id
+            WHERE mailbox_id = ? AND flags & 4""",
+            (mailbox,),
+        )
+        return int(octets)
+
+    def metadata(self, login: LoginId, mailbox: MailboxId | None) -> Mapping[str, bytes]:
+        rows = self._all(
+            """SELECT name, value FROM metadata
+            WHERE login_id = ? AND ifnull(mailbox_id, 0) = ? ORDER BY name""",
+            (login, mailbox or 0),
+        )
+        return dict(rows)
+
+    def annotation_hashes(self, login: LoginId) -> Mapping[tuple[MailboxId | None, str], bytes]:
+        rows = self._all(
+            "SELECT mailbox_id, name, value FROM metadata WHERE login_id = ?", (login,)
+        )
+        return {
+            (box, name): hashlib.blake2b(value, digest_size=16).digest()
+            for box, name, value in rows
+        }
 
     # --- entries ------------------------------------------------------------------------
 
@@ -203,6 +271,31 @@ class SqliteRead:
         found.sort(key=lambda row: row[0])  # as a rule it is sorted; the sort is then one pass
         return list(starmap(EntryRow, found))
 
+    def sorted_uids(
+        self, mailbox: MailboxId, uids: UidRanges, by: Sequence[tuple[SortColumn, bool]]
+    ) -> Sequence[int]:
+        columns = [_SORT_COLUMNS[name] + (" DESC" if reverse else "") for name, reverse in by]
+        query = "SELECT entry.uid FROM entry"
+        if any(column.startswith(("m.", _SENT_AT)) for column in columns):
+            query += " CROSS JOIN message AS m ON m.id = entry.message_id"
+        if any(column.startswith("k.") for column in columns):
+            query += " CROSS JOIN message_sort AS k ON k.message_id = entry.message_id"
+        condition, parameters = among(mailbox, uids)
+        order = ", ".join([*columns, "entry.uid"])
+        rows = self._all(f"{query} WHERE {condition} ORDER BY {order}", parameters)
+        return [uid for (uid,) in rows]
+
+    def thread_rows(self, mailbox: MailboxId, uids: UidRanges) -> Sequence[ThreadRow]:
+        condition, parameters = among(mailbox, uids)
+        rows = self._all(
+            f"""SELECT entry.uid, {_SENT_AT}, k.subject, k.is_reply, k.links FROM entry
+            CROSS JOIN message AS m ON m.id = entry.message_id
+            CROSS JOIN message_sort AS k ON k.message_id = m.id
+            WHERE {condition} ORDER BY entry.uid""",
+            parameters,
+        )
+        return list(map(ThreadRow._make, rows))
+
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
         row = self._one("SELECT size FROM message WHERE id = ?", (message,))
         if row is None:
@@ -223,7 +316,7 @@ class SqliteRead:
             for at, octets in chunks
         )
         if len(found) != end - start:
-            raise StoreError("The message is damaged: some of its bytes are missing.")
+            raise StoreDamaged("The message is damaged: some of its bytes are missing.")
         return found
 
     # --- maildrops ----------------------------------------------------------------------
@@ -233,7 +326,8 @@ class SqliteRead:
             """SELECT i.id, i.uidl, i.size, i.digest, i.fingerprint,
                 CASE WHEN i.last_poll IS NULL THEN max(i.listed_at, a.listed_at)
                      ELSE i.listed_at END,
-                CASE WHEN i.last_poll IS NULL THEN 0 ELSE a.polls - i.last_poll END
+                CASE WHEN i.last_poll IS NULL THEN 0 ELSE a.polls - i.last_poll END,
+                i.headers
             FROM account AS a CROSS JOIN maildrop_item AS i ON i.account_id = a.id
             WHERE a.id = ? ORDER BY i.id""",
             (account,),
@@ -243,3 +337,47 @@ class SqliteRead:
     def message_by_digest(self, digest: bytes) -> MessageId | None:
         row = self._one("SELECT id FROM message WHERE digest = ?", (digest,))
         return MessageId(row[0]) if row else None
+
+    def watched(self, account: AccountId) -> int:
+        row = self._one("SELECT watched FROM account WHERE id = ?", (account,))
+        return int(row[0]) if row else 0
+
+    def retained(self, account: AccountId) -> Sequence[Retained]:
+        rows = self._all(
+            """SELECT i.id, i.uidl, i.size, i.digest, i.settled_at, i.settled_watched,
+                i.deleted_at, i.deleted_watched,
+                EXISTS (SELECT 1 FROM entry AS e CROSS JOIN mailbox AS b ON b.id = e.mailbox_id
+                    WHERE e.message_id = m.id AND b.login_id = a.login_id
+                    AND b.special_use IS NOT ?) AS kept_on_device, m.id
+            FROM account AS a CROSS JOIN maildrop_item AS i ON i.account_id = a.id
+            LEFT JOIN message AS m ON m.digest = i.digest
+            WHERE a.id = ? AND i.last_poll IS NULL ORDER BY i.id""",
+            (SpecialUse.TRASH, account),
+        )
+        return list(starmap(Retained, rows))
+
+    def poisons(self, account: AccountId) -> Sequence[Poison]:
+        rows = self._all(
+            """SELECT id, uidl, size, failures, next_try, said, stub FROM poison
+            WHERE account_id = ? ORDER BY id""",
+            (account,),
+        )
+        return list(starmap(Poison, rows))
+
+    def server_deletes(
+        self, address: str | None = None, most: int = 1000
+    ) -> Sequence[ServerDelete]:
+        rows = self._all(
+            """SELECT address, at, uidl, size, digest, reason, outcome FROM server_delete
+            WHERE ? IS NULL OR address = ? ORDER BY id DESC LIMIT ?""",
+            (address, address, most),
+        )
+        return list(starmap(ServerDelete, rows))
+
+    def alert(self, account: AccountId) -> tuple[str, bytes] | None:
+        row = self._one("SELECT cause, digest FROM alert WHERE account_id = ?", (account,))
+        return (row[0], row[1]) if row else None
+
+    def memory(self, account: AccountId) -> str:
+        row = self._one("SELECT memory FROM account WHERE id = ?", (account,))
+        return str(row[0]) if row else ""

@@ -6,7 +6,7 @@ Mailboxes are in `write_mailboxes`, entries in `write_entries`, what they share 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from bridge import limits
@@ -18,10 +18,13 @@ from bridge.model import (
     LoginId,
     MessageId,
     NewMessage,
+    Poison,
+    ServerDelete,
 )
 from bridge.store.api import StoreError
 from bridge.store.sqlite.write_mailboxes import MailboxWrites, checked
 
+_DAY = 86_400
 _PURGE_OCTETS = 64 * 1024 * 1024  # deleted in one transaction, after the first message
 
 
@@ -67,6 +70,22 @@ class SqliteWrite(MailboxWrites):
             "INSERT INTO message_header (message_id, header) VALUES (?, ?)",
             (number, structure.header),
         )
+        keys = structure.sort_keys
+        self._all(
+            """INSERT INTO message_sort (message_id, subject, is_reply, sender, "to", cc,
+                display_from, display_to, links) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            (
+                number,
+                _storable(keys.subject),
+                keys.is_reply,
+                _storable(keys.sender),
+                _storable(keys.to),
+                _storable(keys.cc),
+                _storable(keys.display_from),
+                _storable(keys.display_to),
+                keys.links,
+            ),
+        )
         self._many(
             "INSERT INTO message_chunk (message_id, start, octets) VALUES (?, ?, ?)",
             (
@@ -81,7 +100,9 @@ class SqliteWrite(MailboxWrites):
     def purge(self, older_than: int, most: int = 1000) -> int:
         lost = self._all(
             """SELECT message.id, size FROM orphan JOIN message ON message.id = orphan.message_id
-            WHERE since < ? ORDER BY since LIMIT ?""",
+            WHERE since < ? AND digest NOT IN (SELECT digest FROM maildrop_item
+                WHERE deleted_at IS NOT NULL AND last_poll IS NULL)
+            ORDER BY since LIMIT ?""",
             (older_than, most),
         )
         doomed: list[int] = []
@@ -115,10 +136,13 @@ class SqliteWrite(MailboxWrites):
 
     def record_poll(self, account: AccountId, state: AccountState) -> None:
         self._all(
-            """UPDATE account SET last_success = :last_success, last_attempt = :last_attempt,
-                listed = :listed, failures = :failures, error = :error,
-                error_class = :error_class, advice = :advice WHERE id = :account""",
-            {**asdict(state), "account": account},
+            """UPDATE account SET watched = watched
+                    + max(0, min(:day, ifnull(:last_success - last_success, 0))),
+                last_success = :last_success, last_attempt = :last_attempt, notice = :notice,
+                least_interval = :least_interval, listed = :listed, failures = :failures,
+                error = :error, error_class = :error_class, advice = :advice
+            WHERE id = :account""",
+            {**asdict(state), "account": account, "day": _DAY},
         )
 
     # --- maildrops ----------------------------------------------------------------------
@@ -130,11 +154,25 @@ class SqliteWrite(MailboxWrites):
         digest: bytes,
         fingerprint: bytes,
         now: int,
+        *,
+        headers: bytes | None = None,
     ) -> int:
         ((number,),) = self._all(
-            """INSERT INTO maildrop_item (account_id, uidl, size, digest, fingerprint, listed_at)
-            VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
-            (account, item.uidl, item.size, digest, fingerprint, now),
+            """INSERT INTO maildrop_item (account_id, uidl, size, digest, fingerprint, listed_at,
+                headers, settled_at, settled_watched)
+            SELECT :account, :uidl, :size, :digest, :fingerprint, :now, :headers,
+                ifnull(min(settled_at), :now), ifnull(min(settled_watched),
+                    (SELECT watched FROM account WHERE id = :account))
+            FROM maildrop_item WHERE account_id = :account AND digest = :digest RETURNING id""",
+            {
+                "account": account,
+                "uidl": item.uidl,
+                "size": item.size,
+                "digest": digest,
+                "fingerprint": fingerprint,
+                "now": now,
+                "headers": headers,
+            },
         )
         return int(number)
 
@@ -172,6 +210,84 @@ class SqliteWrite(MailboxWrites):
             "DELETE FROM maildrop_item WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(items)),),
         )
+
+    def mark_deleted(
+        self, account: AccountId, deleted: Iterable[int], restored: Iterable[int], now: int
+    ) -> None:
+        self._all(
+            """UPDATE maildrop_item SET deleted_at = ?, deleted_watched = a.watched
+            FROM account AS a WHERE a.id = account_id AND account_id = ? AND deleted_at IS NULL
+            AND maildrop_item.id IN (SELECT value FROM json_each(?))""",
+            (now, account, json.dumps(list(deleted))),
+        )
+        self._all(
+            """UPDATE maildrop_item SET deleted_at = NULL, deleted_watched = NULL
+            WHERE account_id = ? AND id IN (SELECT value FROM json_each(?))""",
+            (account, json.dumps(list(restored))),
+        )
+
+    def note_poison(self, account: AccountId, poison: Poison) -> None:
+        self._all(
+            """INSERT INTO poison (id, account_id, uidl, size, failures, next_try, said, stub)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+                failures = excluded.failures, next_try = excluded.next_try,
+                said = excluded.said, stub = excluded.stub, size = excluded.size""",
+            (
+                poison.id or None,
+                account,
+                poison.uidl,
+                poison.size,
+                poison.failures,
+                poison.next_try,
+                _storable(poison.said),
+                poison.stub,
+            ),
+        )
+
+    def forget_poison(self, poison: int) -> None:
+        self._all("DELETE FROM poison WHERE id = ?", (poison,))
+
+    def log_deletes(self, deletes: Sequence[ServerDelete]) -> Sequence[int]:
+        ids = []
+        for each in deletes:
+            ((number,),) = self._all(
+                """INSERT INTO server_delete (address, at, uidl, size, digest, reason, outcome)
+                VALUES (:address, :at, :uidl, :size, :digest, :reason, :outcome) RETURNING id""",
+                asdict(each),
+            )
+            ids.append(int(number))
+        return ids
+
+    def set_outcome(self, deletes: Iterable[int], outcome: str) -> None:
+        self._all(
+            "UPDATE server_delete SET outcome = ? WHERE id IN (SELECT value FROM json_each(?))",
+            (outcome, json.dumps(list(deletes))),
+        )
+
+    def set_alert(self, account: AccountId, alert: tuple[str, bytes] | None) -> None:
+        self._all("DELETE FROM alert WHERE account_id = ?", (account,))
+        if alert is not None:
+            self._all(
+                "INSERT INTO alert (account_id, cause, digest) VALUES (?, ?, ?)",
+                (account, *alert),
+            )
+
+    def remember(self, account: AccountId, memory: str) -> None:
+        self._all("UPDATE account SET memory = ? WHERE id = ?", (memory, account))
+
+    # --- messages from us -----------------------------------------------------------------
+
+    def withdraw(self, login: LoginId, digest: bytes) -> int:
+        shown = self._all(
+            """SELECT e.mailbox_id, e.uid FROM message AS m
+            CROSS JOIN entry AS e ON e.message_id = m.id
+            CROSS JOIN mailbox AS b ON b.id = e.mailbox_id
+            WHERE m.digest = ? AND b.login_id = ?""",
+            (digest, login),
+        )
+        for mailbox, uid in shown:
+            self.expunge(mailbox, ((uid, uid),), only_deleted=False)
+        return len(shown)
 
 
 def _storable(text: str) -> str:

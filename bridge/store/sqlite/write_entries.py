@@ -119,8 +119,8 @@ class EntryWrites(WriteBase):
         )
         self._all(
             """INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
-                internaldate) VALUES (?, ?, ?, ?, ?, ?, ?)""",
-            (mailbox, uid, message, flags, number, modseq, internaldate),
+                internaldate, savedate) VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            (mailbox, uid, message, flags, number, modseq, internaldate, int(self._now())),
         )
         if message in self._homeless:
             self._homeless.remove(message)
@@ -212,10 +212,10 @@ class EntryWrites(WriteBase):
         modseq, first = self._advance(target, counts, uids=len(source_uids))
         self._all(
             f"""INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
-                internaldate)
+                internaldate, savedate)
             SELECT ?, ? + row_number() OVER (ORDER BY uid), message_id, flags, keywords, ?,
-                internaldate FROM entry WHERE {condition}""",
-            (target, first - 1, modseq, *parameters),
+                internaldate, ? FROM entry WHERE {condition}""",
+            (target, first - 1, modseq, int(self._now()), *parameters),
         )
         return Copied(uidvalidity, source_uids, range(first, first + len(source_uids)))
 

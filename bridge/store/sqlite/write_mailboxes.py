@@ -11,7 +11,8 @@ new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from bridge import limits
 from bridge.model import Login, LoginId, Mailbox, MailboxId, SpecialUse
@@ -88,8 +89,9 @@ class MailboxWrites(EntryWrites):
         name, to = canonical(name), checked(to)
         if name == "INBOX":
             # RFC 3501 6.3.5: the messages move, INBOX and what lies below it stay.
-            target = self.create_mailbox(login, to)
-            self.move(self.mailbox(login, name).id, ALL, target.id)
+            target, inbox = self.create_mailbox(login, to), self.mailbox(login, name)
+            self.move(inbox.id, ALL, target.id)
+            self.set_metadata(login, target.id, self.metadata(login, inbox.id))
             return
         tree = self._tree(login, name)
         if not tree:
@@ -131,6 +133,100 @@ class MailboxWrites(EntryWrites):
             name = canonical(name)
         self._all(query, (login, name))
         self._tell(login, None)
+
+    def set_special_use(self, mailbox: MailboxId, special_use: SpecialUse | None) -> None:
+        login = self._login_of(mailbox)
+        if special_use is not None:
+            self._all(
+                "UPDATE mailbox SET special_use = NULL WHERE login_id = ? AND special_use = ?",
+                (login, special_use),
+            )
+        self._all("UPDATE mailbox SET special_use = ? WHERE id = ?", (special_use, mailbox))
+        self._tell(login, None)
+
+    def set_metadata(
+        self, login: LoginId, mailbox: MailboxId | None, values: Mapping[str, bytes | None]
+    ) -> None:
+        if mailbox is not None and self._login_of(mailbox) != login:
+            raise NoSuchMailbox("There is no mailbox of that name.")
+        there = self.metadata(login, mailbox)
+        names = {*there, *(n for n, value in values.items() if value is not None)}
+        names -= {name for name, value in values.items() if value is None}
+        if len(names) > max(limits.METADATA_ENTRIES, len(there)):
+            raise TooMany(f"A mailbox may have {limits.METADATA_ENTRIES} annotations.")
+        if any(len(value or b"") > limits.METADATA_VALUE for value in values.values()):
+            raise TooMany(f"An annotation may have {limits.METADATA_VALUE} octets.")
+        more = sum(len(v or b"") - len(there.get(name, b"")) for name, v in values.items())
+        ((octets,),) = self._all(
+            "SELECT ifnull(sum(length(value)), 0) FROM metadata WHERE login_id = ?", (login,)
+        )
+        if more > 0 and octets + more > limits.METADATA_OCTETS:
+            raise TooMany(f"A login may have {limits.METADATA_OCTETS} octets of annotations.")
+        for name, value in values.items():
+            self._all(
+                """DELETE FROM metadata
+                WHERE login_id = ? AND ifnull(mailbox_id, 0) = ? AND name = ?""",
+                (login, mailbox or 0, name),
+            )
+            if value is not None:
+                self._all(
+                    """INSERT INTO metadata (login_id, mailbox_id, name, value)
+                    VALUES (?, ?, ?, ?)""",
+                    (login, mailbox, name, value),
+                )
+        if values:
+            self._tell(login, None)
+
+    # --- renumbering --------------------------------------------------------------------
+
+    def renumber(self, mailbox: MailboxId, first: int, order: Sequence[bytes]) -> Mailbox:
+        old = self.mailbox_by_id(mailbox)
+        rank = {digest: number for number, digest in enumerate(order)}
+        entries = self._all(
+            """SELECT e.uid, m.digest FROM entry AS e CROSS JOIN message AS m
+            ON m.id = e.message_id WHERE e.mailbox_id = ? ORDER BY e.uid""",
+            (mailbox,),
+        )
+        places = [at for at, (uid, found) in enumerate(entries) if uid >= first and found in rank]
+        sequence = [uid for uid, _ in entries]
+        for at, source in zip(
+            places, sorted(places, key=lambda at: rank[entries[at][1]]), strict=True
+        ):
+            sequence[at] = entries[source][0]
+        # A row of its own: sessions follow a mailbox by its id, and must hear that it is gone.
+        self._all("UPDATE mailbox SET name = '//' WHERE id = ?", (mailbox,))
+        use = old.special_use
+        new = self._make(old.login_id, old.name, use)
+        pairs = [[uid, number] for number, uid in enumerate(sequence, 1)]
+        self._all(
+            """INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
+                internaldate, savedate)
+            SELECT ?, json_extract(p.value, '$[1]'), e.message_id, e.flags, e.keywords, ?,
+                e.internaldate, e.savedate
+            FROM json_each(?) AS p CROSS JOIN entry AS e
+            ON e.mailbox_id = ? AND e.uid = json_extract(p.value, '$[0]')""",
+            (new.id, old.highestmodseq + 1, json.dumps(pairs), mailbox),
+        )
+        self._all(
+            """UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = ?, unseen = ?,
+                deleted = ?, octets = ?, first_recent = ? WHERE id = ?""",
+            (
+                len(pairs) + 1,
+                old.highestmodseq + 1,
+                old.messages,
+                old.unseen,
+                old.deleted,
+                old.octets,
+                len(pairs) + 1,
+                new.id,
+            ),
+        )
+        self._all("UPDATE metadata SET mailbox_id = ? WHERE mailbox_id = ?", (new.id, mailbox))
+        self._all("DELETE FROM entry WHERE mailbox_id = ?", (mailbox,))
+        self._all("DELETE FROM mailbox WHERE id = ?", (mailbox,))
+        self._tell(old.login_id, mailbox, old.highestmodseq + 1)
+        self._tell(old.login_id, None)
+        return self.mailbox_by_id(new.id)
 
     # --- making -------------------------------------------------------------------------
 

@@ -43,8 +43,11 @@ from bridge.imap.protocol.search import (
     ModSeq,
     Not,
     Numbers,
+    Older,
     Or,
     Recent,
+    Refused,
+    Returns,
     Search,
     Sent,
     Smaller,
@@ -245,8 +248,9 @@ class TestSelect:
             (b" x (QRESYNC)", ONE_SPACE),
             (b" x (QRESYNC (0 1))", "Expected a number from 1 to 4294967295"),
             (b" x (QRESYNC (1 9223372036854775808))", "Expected a mod-sequence of at most 63 bits"),
-            (b" x (QRESYNC (1 1 1:*))", "* is not allowed here"),
-            (b" x (QRESYNC (1 1 1:2 (1:2 1:*)))", "* is not allowed here"),
+            (b" x (QRESYNC (1 1 1:*))", "* and $ are not allowed here"),
+            (b" x (QRESYNC (1 1 $))", "* and $ are not allowed here"),
+            (b" x (QRESYNC (1 1 1:2 (1:2 1:*)))", "* and $ are not allowed here"),
         ],
     )
     def test_malformed(self, arguments: bytes, answer: str) -> None:
@@ -265,7 +269,7 @@ class TestMailboxes:
         assert parse(create.parse, b"CREATE a/") == create.Create("a/")
         value = parse(create.parse, b"CREATE x (USE (\\drafts \\Odd))")
         assert value == create.Create("x", ("\\Drafts", "\\Odd"))
-        assert parse(create.parse, b"CREATE x (USE ())") == create.Create("x")
+        assert parse(create.parse, b"CREATE x (USE ())") == create.Create("x", ())
 
     @pytest.mark.parametrize(
         ("arguments", "answer"),
@@ -397,17 +401,26 @@ class TestAppend:
             b"APPEND Drafts (\\draft $Forwarded \\Seen) "
             b'"17-Jul-1996 02:44:25 -0700" {5}\r\na\0b\xff\n',
         )
-        assert value == append.Append(
-            "Drafts",
-            Flag.DRAFT | Flag.SEEN,
-            ("$Forwarded",),
-            837596665,
-            b"a\0b\xff\n",
+        message = append.AppendMessage(
+            Flag.DRAFT | Flag.SEEN, ("$Forwarded",), 837596665, b"a\0b\xff\n"
         )
+        assert value == append.Append("Drafts", (message,))
 
     def test_the_least(self) -> None:
         value = parse(append.parse, b"APPEND {5+}\r\nInbox {0+}\r\n")
-        assert value == append.Append("INBOX", 0, (), None, b"")
+        assert value == append.Append("INBOX", (append.AppendMessage(0, (), None, b""),))
+
+    def test_several(self) -> None:
+        value = parse(
+            append.parse,
+            b"APPEND x (\\Seen) {1}\r\na {2+}\r\nbb "
+            b'"17-Jul-1996 02:44:25 -0700" utf8 (~{3}\r\nccc)',
+        )
+        assert value.messages == (
+            append.AppendMessage(Flag.SEEN, (), None, b"a"),
+            append.AppendMessage(0, (), None, b"bb"),
+            append.AppendMessage(0, (), 837596665, b"ccc", utf8=True),
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "answer"),
@@ -417,9 +430,13 @@ class TestAppend:
             (b' x "message"', 'Expected a date and time like "17-Jul-1996 02:44:25 -0700"'),
             (b" x (\\Recent) {1}\r\nm", "\\Recent can not be set by a client"),
             (b" x (\\Odd) {1}\r\nm", "There is no such system flag"),
-            (b" x () {1}\r\nm m", TRAILING),
-            (b" x {1}\r\nm ", TRAILING),
-            (b" x {1}\r\nm (\\Seen)", TRAILING),
+            (b" x () {1}\r\nm m", "Expected a literal"),
+            (b" x {1}\r\nm ", "Expected a literal"),
+            (b" x {1}\r\nm (\\Seen)", MISSING),
+            (b" x {1}\r\nm)", "Expected one space"),
+            (b" x UTF8 ({1}\r\nm)", "Expected ~"),
+            (b" x UTF8 (~{1}\r\nm", "Expected )"),
+            (b" x UTF9 (~{1}\r\nm)", "Expected a literal"),
         ],
     )
     def test_malformed(self, arguments: bytes, answer: str) -> None:
@@ -544,11 +561,14 @@ class TestCopyAndExpunge:
         assert parse(copy.parse, b"COPY 1:3 Trash") == copy.Copy(NumberSet(((1, 3),)), "Trash")
         value = parse(expunge.parse, b"UID EXPUNGE 3000:*")
         assert value == expunge.UidExpunge(NumberSet(((3000, 0),)))
+        # RFC 5182 3
+        saved = NumberSet((), saved=True)
+        assert parse(copy.parse, b"COPY $ Trash") == copy.Copy(saved, "Trash")
 
     @pytest.mark.parametrize(
         "numbers",
         [b"0", b"00001", b"01", b"4294967296", b"1,", b",1", b"1:", b":1", b"1::2", b"1:2:3", b"-1",
-         b"1,,2", b"**", b"*1", b"$", b"9" * 5000, b"1:" + b"9" * 5000],
+         b"1,,2", b"**", b"*1", b"$,1", b"9" * 5000, b"1:" + b"9" * 5000],
     )  # fmt: skip
     def test_not_a_sequence_set(self, numbers: bytes) -> None:
         assert refused(expunge.parse, b"UID EXPUNGE " + numbers)
@@ -593,6 +613,10 @@ class TestSearch:
             (b"1:5,*", Numbers(NumberSet(((1, 5), (0, 0))), uid=False)),
             (b"*", Numbers(NumberSet(((0, 0),)), uid=False)),
             (b"UID 7", Numbers(NumberSet(((7, 7),)), uid=True)),
+            (b"$", Numbers(NumberSet((), saved=True), uid=False)),
+            (b"UID $", Numbers(NumberSet((), saved=True), uid=True)),
+            (b"OLDER 60", Older(60)),
+            (b"YOUNGER 60", Not(Older(61))),
             (b"MODSEQ 620162338", ModSeq(620162338)),
             (b'MODSEQ "/flags/\\\\draft" all 0', ModSeq(0)),
             (b"SEEN 1", And((SEEN, Numbers(NumberSet(((1, 1),)), uid=False)))),
@@ -612,9 +636,9 @@ class TestSearch:
         value = parse(search.parse, b"SEARCH CHARSET iso-8859-1 SUBJECT {4+}\r\ngr\xfcn")
         assert value == Search(HeaderHas(b"subject", "grün"), "ISO-8859-1")
         value = parse(search.parse, b"SEARCH CHARSET SHIFT_JIS BODY {4}\r\n\x93\xfa\x96\x7b")
-        assert value.key == BodyHas("日本")
+        assert value == Search(BodyHas("日本"), "SHIFT_JIS")
         value = parse(search.parse, b'SEARCH CHARSET "US-ASCII" ALL')
-        assert value.charset == "US-ASCII"
+        assert value == Search(All(), "US-ASCII")
 
     def test_every_charset_decodes(self) -> None:
         for charset in search.CHARSETS:
@@ -634,13 +658,25 @@ class TestSearch:
 
     def test_return(self) -> None:
         value = parse(search.parse, b"SEARCH RETURN (MIN count) CHARSET UTF-8 ALL")
-        assert value == Search(All(), "UTF-8", ("MIN", "COUNT"))
-        assert parse(search.parse, b"SEARCH RETURN () ALL").results == ("ALL",)
+        assert value == Search(All(), "UTF-8", Returns(("MIN", "COUNT")))
+        value = parse(search.parse, b"SEARCH RETURN () ALL")
+        assert value == Search(All(), None, Returns(("ALL",)))
+        value = parse(search.parse, b"SEARCH RETURN (SAVE) ALL")
+        assert value == Search(All(), None, Returns(("SAVE",)))
+        value = parse(search.parse, b"SEARCH RETURN (PARTIAL 7:3 MAX) ALL")
+        assert value == Search(All(), None, Returns(("MAX", "PARTIAL"), (7, 3)))
+        value = parse(search.parse, b"SEARCH RETURN (PARTIAL -1:-100) ALL")
+        assert value == Search(All(), None, Returns(("PARTIAL",), (-1, -100)))
+
+    def test_a_charset_that_we_do_not_read_with_save(self) -> None:
+        value = parse(search.parse, b"SEARCH RETURN (SAVE) CHARSET X-UNKNOWN SUBJECT x")
+        assert isinstance(value, Refused)
+        assert value.error.status == b"NO"
 
     def test_deep_but_allowed(self) -> None:
         depth = limits.IMAP_NESTING - 1
-        key = parse(search.parse, b"SEARCH " + b"(" * depth + b"ALL" + b")" * depth).key
-        assert key == All()
+        value = parse(search.parse, b"SEARCH " + b"(" * depth + b"ALL" + b")" * depth)
+        assert value == Search(All())
         assert parse(search.parse, b"SEARCH " + b"NOT " * depth + b"ALL")
 
     @pytest.mark.parametrize(
@@ -689,7 +725,13 @@ class TestSearch:
                 b" CHARSET US-ASCII BODY {2}\r\n\xc3\xa9",
                 "A search text is not in the charset of the command",
             ),
-            (b" RETURN (SAVE) ALL", "There is no such SEARCH return option"),
+            (b" RETURN (CONTEXT) ALL", "There is no such SEARCH return option"),
+            (b" RETURN (ALL PARTIAL 1:2) ALL", "ALL and PARTIAL exclude each other"),
+            (b" RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL", "PARTIAL is given twice"),
+            (b" RETURN (PARTIAL 1:-2) ALL", "Expected a number from 1 to 4294967295"),
+            (b" RETURN (PARTIAL -1:2) ALL", "Expected -"),
+            (b" RETURN (PARTIAL 0:2) ALL", "Expected a number from 1 to 4294967295"),
+            (b" OLDER 0", "Expected a number from 1 to 4294967295"),
             (b" ALL CHARSET UTF-8 ALL", "There is no such search key"),
             (b' "ALL"', "Expected a name"),
         ],

@@ -301,9 +301,11 @@ class TestLiterals:
         assert isinstance(event, LiteralAnnounced)
         assert event.size > limits.IMAP_APPEND
 
-    def test_a_second_message(self) -> None:
-        wire = b"a APPEND x {1}\r\nm {1}\r\nb NOOP\r\n"
-        assert spoken(feed(wire)) == ["{1}", "a BAD One APPEND has one message", "b NOOP"]
+    def test_more_messages_than_one_append_has(self) -> None:
+        most = limits.IMAP_APPEND_MESSAGES
+        wire = b"a APPEND x" + b" {1}\r\nm" * most + b" {1}\r\nb NOOP\r\n"
+        refused = f"a BAD One APPEND has at most {most} messages"
+        assert spoken(feed(wire)) == ["{1}"] * most + [refused, "b NOOP"]
 
     @pytest.mark.parametrize(
         "digits",

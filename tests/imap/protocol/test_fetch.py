@@ -6,7 +6,7 @@ import pytest
 
 from bridge import limits
 from bridge.imap.protocol import fetch
-from bridge.imap.protocol.fetch import Fetch, Item, Section, Simple
+from bridge.imap.protocol.fetch import Binary, BinarySize, Fetch, Item, Section, Simple
 from bridge.imap.protocol.numbers import NumberSet
 from tests.imap.protocol.support import parse, refused
 
@@ -26,6 +26,22 @@ def section(wire: bytes) -> Section:
 
 def names(wire: bytes) -> list[str]:
     return [item.name for item in items(wire) if isinstance(item, Simple)]
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        (b"BINARY[]", Binary((), False, None, b"BINARY[]")),
+        (b"binary.peek[1.2]", Binary((1, 2), True, None, b"BINARY[1.2]")),
+        (b"BINARY[3]<7.9>", Binary((3,), False, (7, 9), b"BINARY[3]<7>")),
+        (b"BINARY.SIZE[3]", BinarySize((3,), b"BINARY.SIZE[3]")),
+        (b"preview (lazy)", Simple("PREVIEW")),
+        (b"(PREVIEW (LAZY))", Simple("PREVIEW")),
+        (b"PREVIEW (CHANGEDSINCE 1)", Simple("PREVIEW")),
+    ],
+)
+def test_items_of_extensions(wire: bytes, expected: Item) -> None:
+    assert items(wire) == (expected,)
 
 
 def test_one_item() -> None:
@@ -110,6 +126,8 @@ def test_modifiers() -> None:
     value = parse(fetch.parse, b"UID FETCH 1:* FLAGS (CHANGEDSINCE 12345 VANISHED)")
     assert value == Fetch(NumberSet(((1, 0),)), (Simple("FLAGS"),), 12345, vanished=True)
     assert parse(fetch.parse, b"FETCH 1 FLAGS (CHANGEDSINCE 0)").changed_since == 0
+    value = parse(fetch.parse, b"UID FETCH 1:* FLAGS (PARTIAL -1:-30 CHANGEDSINCE 7)")
+    assert (value.partial, value.changed_since) == ((-1, -30), 7)
     value = parse(fetch.parse, b"FETCH 1 (UID) (CHANGEDSINCE 9223372036854775807)")
     assert value.changed_since == 2**63 - 1
 
@@ -157,6 +175,14 @@ def test_caps() -> None:
             b" 1 BODY[HEADER.FIELDS (" + b" ".join([b"x"] * 30_000) + b")]",
             "HEADER.FIELDS has at most 500 names",
         ),
+        (b" 1 BINARY", "Expected ["),
+        (b" 1 BINARY[TEXT]", "BINARY has part numbers only"),
+        (b" 1 BINARY[1.MIME]", "BINARY has part numbers only"),
+        (b" 1 BINARY[1.]", "The section ends with a dot"),
+        (b" 1 BINARY[1", "Expected ]"),
+        (b" 1 BINARY.SIZE[1]<0.1>", "Unexpected text after the command"),
+        (b" 1 BINARY[" + b".".join([b"1"] * 200) + b"]", "A section has at most 100 levels"),
+        (b" 1 (PREVIEW (EAGER))", "Expected a name"),
         (b" 1 BODY[]<0.0>", PART),
         (b" 1 BODY[]<-1.5>", "Expected a number from 0 to 4294967295"),
         (b" 1 BODY[]<4294967296.1>", "Expected a number from 0 to 4294967295"),
@@ -164,6 +190,8 @@ def test_caps() -> None:
         (b" 1 BODY[]<0.1", "Expected >"),
         (b" 1 FLAGS ()", "Expected a name"),
         (b" 1 FLAGS (VANISHED)", "VANISHED goes with CHANGEDSINCE"),
+        (b" 1 FLAGS (VANISHED PARTIAL 1:2)", "VANISHED goes with CHANGEDSINCE"),
+        (b" 1 FLAGS (PARTIAL 1:*)", "Expected a number from 1 to 4294967295"),
         (b" 1 FLAGS (MOON 1)", "There is no such FETCH modifier, or it is given twice"),
         (
             b" 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 1)",

@@ -1,0 +1,35 @@
+"""THREAD (RFC 5256 3): SEARCH, one query for what threads are made of, and a walk in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.imap import threads
+from bridge.imap.commands.search import accepted, matching
+from bridge.imap.mailboxes import runs
+from bridge.imap.protocol.thread import Node, Thread, thread_result
+from bridge.imap.replies import Reply
+from bridge.imap.session import Request, Session
+from bridge.model import ThreadRow
+from bridge.store.api import ReadTx
+
+ALGORITHMS: dict[str, Callable[[Sequence[ThreadRow]], Sequence[Node]]] = {
+    "ORDEREDSUBJECT": threads.by_subject,
+    "REFERENCES": threads.by_references,
+    "REFS": threads.by_newest,
+}
+
+
+async def run(session: Session, request: Request, value: Thread) -> Reply:
+    view = session.selected
+    found = await matching(session, accepted(session, value.search))
+    algorithm = ALGORITHMS[value.algorithm]
+
+    def work(tx: ReadTx) -> bytes:
+        uids = view.uids
+        numbers = {uids[at]: uids[at] if request.uid else at + 1 for at in found}
+        rows = tx.thread_rows(view.mailbox.id, view.uid_ranges(runs(found)))
+        return thread_result(algorithm([row for row in rows if row.uid in numbers]), numbers)
+
+    session.send(await session.services.store.read(work))
+    return Reply("THREAD completed")

@@ -1,0 +1,211 @@
+"""Fetching and storing, both at once: from RETR to committed batches.
+
+Rules:
+- The first message is committed at once; then a batch waits until it is full, or for
+  `limits.BATCH_SECONDS`, or until the last message is in. UIDs rise in the order of asking.
+- A batch is one transaction (`bridge.sync.settle`); where the store refuses it, message by message.
+- A message that fails is noted and the others go on. What arrived whole before a drop or a
+  cancellation is committed too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from bridge.logs import get_logger
+from bridge.mime.parser import scan
+from bridge.model import Account, ListedItem, Poison
+from bridge.pop3.client import Pop3Session, Retrieved
+from bridge.spool import Spool
+from bridge.store.api import Store, StoreFull, T
+from bridge.sync.batches import Batches
+from bridge.sync.identity import Deliveries
+from bridge.sync.poison import Failure
+from bridge.sync.settle import Doubts, Fetched, Line, Settled, settle
+
+_SCAN_ON_LOOP = 64 * 1024  # octets; scanning more takes longer than the event loop may stand still
+_TURN_SECONDS = 0.004  # of the event loop, before others get theirs
+_REFUSALS = 3  # messages in a row that the store refuses before the poll ends
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a poll did so far."""
+
+    listed: int = 0
+    stored: int = 0  # listed lines that are settled
+    new: int = 0
+    relinked: int = 0
+    deleted: int = 0
+    failed: int = 0
+    octets: int = 0
+    unsettled: int = 0  # messages that the server gave and that are not in the store
+    refused: int = 0  # messages in a row that the store did not take
+    refusal: Exception | None = None
+    todo: int = 0  # lines to be fetched
+    done: int = 0
+    todo_octets: int = 0  # of them, by LIST
+    doing: str = ""  # what takes the time, for a person
+    least_interval: int = 0  # seconds between logins that this session taught
+    notice: str = ""
+
+
+@dataclass(slots=True)
+class Collector:
+    """Fetches lines of one session into the store. What it learns is in its last five fields."""
+
+    store: Store
+    wall: Callable[[], float]
+    account: Account
+    session: Pop3Session
+    known: Deliveries
+    tally: Tally
+    seen: Doubts = frozenset()
+    poisons: Mapping[Line, Poison] = field(default_factory=dict)
+    doubted_items: set[int] = field(default_factory=set)
+    doubted_bytes: set[tuple[bytes | None, bytes]] = field(default_factory=set)
+    unchanged: set[int] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+    asked: dict[int, ListedItem] = field(default_factory=dict)  # and nothing came for them yet
+
+    async def run(self, items: Sequence[ListedItem]) -> None:
+        """Raises Pop3Error, StoreError, OSError. What is left in `asked` after an error was not
+        had, the first of it broke the session."""
+        if not items:
+            return
+        self.asked = {item.number: item for item in items}
+        queue = Batches()
+
+        async def commit() -> None:
+            async for batch in queue:
+                try:
+                    await self._settle(batch)
+                finally:
+                    for fetched in batch:
+                        fetched.spool.close()
+
+        committer = asyncio.create_task(commit())
+        committer.add_done_callback(lambda _: queue.stop())
+        loop = asyncio.get_running_loop()
+        turn = loop.time()
+        try:
+            async with aclosing(self.session.retrieve(items)) as retrieved:
+                async for got in retrieved:
+                    if loop.time() - turn > _TURN_SECONDS:  # many may come in one read
+                        await asyncio.sleep(0)
+                        turn = loop.time()
+                    self.asked.pop(got.item.number, None)
+                    self.tally.done += 1
+                    fetched = await self._take(got)
+                    if fetched is not None and not await queue.put(fetched):
+                        break  # the committer failed; its result says how
+        finally:
+            queue.end()
+            try:
+                await finished(committer)
+            finally:
+                queue.clear()
+        committer.result()
+
+    async def _take(self, got: Retrieved) -> Fetched | None:
+        """A retrieved message with its structure, or None where it failed."""
+        tally = self.tally
+        if got.sink is None or got.error or got.too_large:
+            tally.failed += 1
+            if got.sink is not None:
+                got.sink.close()
+            if got.size and not got.too_large:  # it came, if not whole: it counts as fetched there
+                tally.unsettled += 1
+            said = got.error or "it is larger than popbridge takes"
+            self.failures.append(Failure(got.item, said, lasting=got.too_large))
+            get_logger(account=self.account.address).warning(
+                "message not fetched",
+                number=got.item.number,
+                uidl=got.item.uidl,
+                size=got.item.size,
+                error=said,
+            )
+            return None
+        spool = got.sink
+        assert isinstance(spool, Spool)  # it came from our own `new_sink`
+        tally.octets += got.size
+        tally.unsettled += 1
+        try:
+            octets = spool.finish()
+            if len(octets) > _SCAN_ON_LOOP:
+                loop = asyncio.get_running_loop()
+                structure = await whole(loop.run_in_executor(None, scan, octets))
+            else:
+                structure = scan(octets)
+            return Fetched(got.item, spool, octets, spool.sha256, structure)
+        except BaseException as exc:
+            spool.close()
+            if not isinstance(exc, Exception) or isinstance(exc, OSError):
+                raise
+            # One message that the scanner cannot bear must not stop the maildrop.
+            tally.failed += 1
+            get_logger(account=self.account.address).exception(
+                "message not read", uidl=got.item.uidl
+            )
+            return None
+
+    async def _settle(self, batch: Sequence[Fetched]) -> None:
+        """Commits a batch; where the store refuses it, message by message."""
+        now = int(self.wall())
+        tally = self.tally
+        try:
+            settled: Settled = await self.store.write(
+                lambda tx: settle(tx, self.account, batch, self.known, self.seen, now, self.poisons)
+            )
+        except StoreFull:
+            raise
+        except Exception as exc:
+            if len(batch) == 1:
+                tally.failed += 1
+                tally.refused += 1
+                tally.refusal = exc
+                get_logger(account=self.account.address).warning(
+                    "message not stored", uidl=batch[0].item.uidl, error=str(exc)
+                )
+                if tally.refused >= _REFUSALS:  # it is not this message, it is the store
+                    raise
+                return
+            for fetched in batch:
+                await self._settle([fetched])
+            return
+        self.known.absorb(settled.known)
+        self.doubted_items |= settled.doubted_items
+        self.doubted_bytes |= settled.doubted_bytes
+        self.unchanged |= settled.unchanged
+        tally.refused = 0
+        tally.new += settled.new
+        tally.relinked += settled.relinked
+        tally.stored += len(batch) - settled.doubts
+        tally.unsettled -= len(batch) - settled.doubts
+
+
+async def whole(future: asyncio.Future[T]) -> T:
+    """The result of `future`, which is finished before a cancellation is let through."""
+    await finished(future)
+    return future.result()
+
+
+async def finished(future: asyncio.Future[T]) -> None:
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # seen: nobody else will ask for it
+        raise cancelled
+
+
+async def shielded(work: Awaitable[T]) -> T:
+    """Awaits `work` to its end, whatever is cancelled meanwhile."""
+    return await whole(asyncio.ensure_future(work))

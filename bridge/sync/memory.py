@@ -1,0 +1,97 @@
+"""What the next poll of an account should know, kept with the account over restarts.
+
+Rules: losing it costs a fetch or two, never a message; what cannot be read is as good as none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.sync.settle import Doubts
+
+SIZES_LIE = 3  # lines whose size changed and whose message did not, and sizes are not compared
+BROKEN_WINDOWS = 2  # sessions, and commands are no longer sent ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`items` are to be fetched again, `pairs` are (UIDL, digest) that were in doubt.
+
+    `broken_windows` counts sessions that broke with several commands outstanding. `broke_at` is
+    the line at which the last session broke, `breaks` how often in a row. `backlog` is set while
+    a large first sync runs: (mailbox, the first UID of that sync).
+    """
+
+    items: frozenset[int] = frozenset()
+    pairs: Doubts = frozenset()
+    broken_windows: int = 0
+    resized: int = 0
+    alarm: str = ""
+    notice_until: int = 0
+    expire_told: bool = False
+    tracks_devices: bool = False
+    broke_at: tuple[bytes | None, int | None] | None = None
+    breaks: int = 0
+    backlog: tuple[int, int] | None = None
+
+    @property
+    def pipelining(self) -> bool:
+        return self.broken_windows < BROKEN_WINDOWS
+
+    @property
+    def sizes_lie(self) -> bool:
+        return self.resized >= SIZES_LIE
+
+    def dump(self) -> str:
+        """JSON; empty for a memory without content."""
+        if self == Memory():
+            return ""
+        return json.dumps(
+            {
+                "items": sorted(self.items),
+                "pairs": [[_hex(uidl), digest.hex()] for uidl, digest in self.pairs],
+                "broken_windows": self.broken_windows,
+                "resized": self.resized,
+                "alarm": self.alarm,
+                "notice_until": self.notice_until,
+                "expire_told": self.expire_told,
+                "tracks_devices": self.tracks_devices,
+                "broke_at": self.broke_at and [_hex(self.broke_at[0]), self.broke_at[1]],
+                "breaks": self.breaks,
+                "backlog": self.backlog,
+            }
+        )
+
+    @classmethod
+    def load(cls, text: str) -> Memory:
+        try:
+            found: dict[str, Any] = json.loads(text) if text else {}
+            at, backlog = found.get("broke_at"), found.get("backlog")
+            return cls(
+                items=frozenset(map(int, found.get("items", ()))),
+                pairs=frozenset(
+                    (_octets(uidl), bytes.fromhex(digest))
+                    for uidl, digest in found.get("pairs", ())
+                ),
+                broken_windows=int(found.get("broken_windows", 0)),
+                resized=int(found.get("resized", 0)),
+                alarm=str(found.get("alarm", "")),
+                notice_until=int(found.get("notice_until", 0)),
+                expire_told=bool(found.get("expire_told", False)),
+                tracks_devices=bool(found.get("tracks_devices", False)),
+                broke_at=(_octets(at[0]), at[1]) if at else None,
+                breaks=int(found.get("breaks", 0)),
+                backlog=(int(backlog[0]), int(backlog[1])) if backlog else None,
+            )
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return cls()
+
+
+def _hex(octets: bytes | None) -> str | None:
+    return None if octets is None else octets.hex()
+
+
+def _octets(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)

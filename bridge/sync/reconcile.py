@@ -1,0 +1,77 @@
+"""The TOP pass: lines that known items could be, recognised by their headers before any RETR.
+
+Rules:
+- Only a line that could be a known item is asked for (`bridge.sync.headers`); what headers do
+  not settle is left to be fetched.
+- A server that does not know TOP, or refuses it three times in a row, is not asked on.
+- Matches are handed over as they come, so that a pass that is cut goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from bridge.model import KnownItem, ListedItem
+from bridge.pop3.client import Pop3Error, Pop3Session
+from bridge.sync.headers import Unspoken, header_fingerprint
+
+Match = tuple[ListedItem, KnownItem]
+BATCH = 256  # matches that share a transaction
+REFUSALS = 3
+SUSPECTS = 32  # lines whose sizes lie, looked at in one poll
+
+
+async def reconcile(
+    session: Pop3Session,
+    lines: Sequence[ListedItem],
+    unspoken: Unspoken,
+    matched: Callable[[Sequence[Match]], Awaitable[None]],
+) -> Sequence[ListedItem]:
+    """What is left to be fetched, in the order of `lines`. Raises Pop3Error when the session is
+    gone; `matched` has heard of everything before that."""
+    left: list[ListedItem] = []
+    batch: list[Match] = []
+    refused = 0
+    try:
+        for line in lines:
+            item = None
+            if refused < REFUSALS and unspoken.may_be(line):
+                try:
+                    item = unspoken.take(line, header_fingerprint(await session.top(line.number)))
+                    refused = 0
+                except Pop3Error as error:
+                    if error.fatal:
+                        raise
+                    refused += 1
+            if item is None:
+                left.append(line)
+                continue
+            batch.append((line, item))
+            if len(batch) == BATCH:
+                full, batch = batch, []
+                await matched(full)
+    finally:
+        if batch:
+            await matched(batch)
+    return left
+
+
+async def reused(
+    session: Pop3Session, lines: Sequence[ListedItem], expected: Callable[[int], bytes | None]
+) -> Sequence[ListedItem]:
+    """Of lines whose size says nothing, those whose headers are others than `expected` of their
+    number: their UIDL was reused. Raises Pop3Error when the session is gone."""
+    found: list[ListedItem] = []
+    for line in lines:
+        known = expected(line.number)
+        if known is None:
+            continue
+        try:
+            shown = header_fingerprint(await session.top(line.number))
+        except Pop3Error as error:
+            if error.fatal:
+                raise
+            break
+        if shown is not None and shown != known:
+            found.append(line)
+    return found

@@ -1,0 +1,177 @@
+"""The transactions of a poll: what fetched messages become in the store.
+
+Rules:
+- Identity is decided inside the transaction, against what the store has then, so that neither a
+  crash nor a second poll can double a message.
+- Nothing has an effect outside the transaction: it may be run again.
+- No query per item of the maildrop: only for messages that were fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bridge.model import (
+    Account,
+    KnownItem,
+    ListedItem,
+    Mailbox,
+    NewMessage,
+    Octets,
+    Poison,
+    Structure,
+)
+from bridge.spool import Spool
+from bridge.store.api import NoSuchMailbox, ReadTx, WriteTx
+from bridge.sync.headers import header_fingerprint
+from bridge.sync.identity import Deliveries, Doubtful, New, Ours, Rewritten, same_transport
+from bridge.sync.plan import DAY
+
+_HEADER_READ = 64 * 1024  # octets of a stored message that are read for its Received fields
+_FORGET_LOOKS = 1_000  # items a poll
+
+Line = tuple[bytes | None, int | None]
+"""(UIDL, size): what a line is called from one session to the next."""
+
+Doubts = frozenset[tuple[bytes | None, bytes]]
+"""(UIDL, digest) of lines whose bytes were those of another line of the listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A message between the provider and the store."""
+
+    item: ListedItem
+    spool: Spool
+    octets: Octets
+    digest: bytes
+    structure: Structure
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a transaction did with a batch."""
+
+    known: Deliveries
+    new: int
+    relinked: int
+    doubted_items: frozenset[int]
+    doubted_bytes: Doubts
+    unchanged: frozenset[int] = frozenset()  # numbers of lines that are what their UIDL was
+
+    @property
+    def doubts(self) -> int:
+        return len(self.doubted_bytes)
+
+
+def settle(
+    tx: WriteTx,
+    account: Account,
+    batch: Sequence[Fetched],
+    known: Deliveries,
+    seen: Doubts,
+    now: int,
+    poisons: Mapping[Line, Poison] = MappingProxyType({}),
+) -> Settled:
+    """The transaction of a batch. Leaves `known` alone, so that it may run again. `poisons` are
+    those that could not be had before: what is shown for them goes when they come."""
+    draft = known.draft()
+    fresh = False
+    mailbox: Mailbox | None = None
+    new = relinked = 0
+    doubted_items: set[int] = set()
+    doubted_bytes: set[tuple[bytes | None, bytes]] = set()
+    unchanged: set[int] = set()
+    for fetched in batch:
+        item, digest, structure = fetched.item, fetched.digest, fetched.structure
+        pair = (item.uidl, digest)
+        verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
+        if not fresh and isinstance(verdict, New | Rewritten) and tx.message_by_digest(digest):
+            # Another account has these bytes, or this one does since the poll began.
+            draft = Deliveries(tx.maildrop(account.id), draft.speaking())
+            fresh = True
+            verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
+        if isinstance(verdict, Rewritten):
+            verdict = next(
+                (ours for ours in verdict.candidates if _rewritten(tx, ours.digest, structure)),
+                New(),
+            )
+        if isinstance(verdict, Doubtful):
+            doubted_items.update(verdict.items)
+            doubted_bytes.add(pair)
+            continue
+        if isinstance(verdict, Ours):
+            delivery, item_id = verdict.digest, verdict.item_id
+        else:
+            delivery, item_id = digest, None
+            if mailbox is None:
+                mailbox = arrivals(tx, account)
+            message = tx.add_message(NewMessage(fetched.octets, digest, structure))
+            tx.add_entry(mailbox.id, message, internaldate=internaldate(structure, now))
+            new += 1
+        if item_id is None:
+            item_id = tx.settle_item(
+                account.id,
+                item,
+                delivery,
+                structure.fingerprint,
+                now,
+                headers=header_fingerprint(structure.header),
+            )
+            relinked += isinstance(verdict, Ours)
+        else:
+            tx.relink_item(item_id, item, now)
+            unchanged.add(item.number)
+        poison = poisons.get((item.uidl, item.size))
+        if poison is not None:
+            tx.forget_poison(poison.id)
+            if poison.stub is not None:
+                tx.withdraw(account.login_id, poison.stub)
+        draft.settle(item, item_id, delivery, structure.fingerprint)
+    return Settled(
+        draft,
+        new,
+        relinked,
+        frozenset(doubted_items),
+        frozenset(doubted_bytes),
+        frozenset(unchanged),
+    )
+
+
+def forgettable(tx: ReadTx, due: Sequence[KnownItem], now: int) -> Sequence[int]:
+    """The ids of those items whose messages are gone from the store: what is stored would be
+    doubled if its UIDL came back (Gmail lists everything again on a switch in its settings).
+
+    Looks at some in a poll, and at others in another one.
+    """
+    if not due:
+        return ()
+    start = now // 60 * _FORGET_LOOKS % len(due)
+    some = (*due[start:], *due[:start])[:_FORGET_LOOKS]
+    return [item.id for item in some if tx.message_by_digest(item.digest) is None]
+
+
+def arrivals(tx: WriteTx, account: Account) -> Mailbox:
+    """Where the account's mail arrives; made again when a device deleted it."""
+    try:
+        return tx.mailbox(account.login_id, account.mailbox)
+    except NoSuchMailbox:
+        return tx.create_mailbox(account.login_id, account.mailbox)
+
+
+def _rewritten(tx: ReadTx, digest: bytes, structure: Structure) -> bool:
+    message = tx.message_by_digest(digest)
+    if message is None:
+        return True  # a tombstone without its bytes: what was expunged stays expunged
+    return same_transport(tx.octets(message, 0, _HEADER_READ), structure.header[:_HEADER_READ])
+
+
+def internaldate(structure: Structure, now: int) -> int:
+    """When the message arrived (RFC 3501 2.3.3): Received, else Date, else now; never before
+    1970 and never later than tomorrow."""
+    for instant in (structure.received_at, structure.sent_at):
+        if instant is not None and 0 < instant <= now + DAY:
+            return instant
+    return now

@@ -1,0 +1,167 @@
+"""Three mail programs of three generations at one store, against a model in memory.
+
+A plain one, one with CONDSTORE and one with QRESYNC give random commands, alone or at the same
+time, lose their connection at any octet and come back. Sessions, views and the SQLite store are
+the real ones; between the sessions and the devices are octets.
+
+At every step:
+- the store holds what the model holds: the commands of the step, in one of their orders, explain
+  every flag, UID and answer;
+- MODSEQ rises with each change, and with nothing else; the order of changes is the order of
+  MODSEQs; no UID ever means two messages;
+- a device that was told all has the mailbox in the same order with the same flags and MODSEQs,
+  pieced together from nothing but untagged responses;
+- after a lost connection a device that remembers HIGHESTMODSEQ catches up with exactly that.
+
+POPBRIDGE_STEPS sets how many commands, POPBRIDGE_SEED which ones.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import limits
+from bridge.imap import mailboxes
+from bridge.imap.commands import store as store_command
+from bridge.imap.mailboxes import OpenMailbox
+from bridge.imap.view import View
+from bridge.model import Stored
+from bridge.store.sqlite.read import SqliteRead
+from bridge.store.sqlite.write_entries import EntryWrites
+from tests.support import imap_device
+from tests.support.imap_device import Broken
+from tests.support.imap_driver import Driver
+
+STEPS = int(os.environ.get("POPBRIDGE_STEPS", "20000"))
+SEED = int(os.environ.get("POPBRIDGE_SEED", secrets.randbelow(2**32)))
+SHARDS = 4  # so that several cores share the work
+EPISODE = 1000  # steps with one store
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """In memory where there is such a place: power cuts are another test's matter."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=shared if os.access(shared, os.W_OK) else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+async def episode(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A store, three devices, `steps` commands; raises Broken, with a note of the seed and of
+    what was said last. Returns the number of commands."""
+    shape = random.Random(seed)
+    monkeypatch.setattr(limits, "TOMBSTONES", shape.choice((0, 3, 50_000, 50_000)))
+    monkeypatch.setattr(mailboxes, "LOG_LENGTH", shape.choice((1, 3, 10_000)))
+    with memory_folder() as folder:
+        driver = Driver(seed, folder)
+        await driver.start()
+        try:
+            await driver.run(steps)
+        except Exception as error:
+            error.add_note("\n".join(driver.trace))
+            error.add_note(f"POPBRIDGE_SEED={seed}, step {driver.steps}")
+            raise
+        finally:
+            await driver.stop()
+        return driver.steps
+
+
+@pytest.mark.timeout(max(120, STEPS // 20))
+@pytest.mark.parametrize("shard", range(SHARDS))
+async def test_devices_agree_with_the_model(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, done = STEPS // SHARDS, 0
+    seed = SEED + shard * 2**32
+    while done < wanted:
+        done += await episode(seed, min(EPISODE, wanted - done), monkeypatch)
+        seed += 1
+    assert done >= wanted
+
+
+# --- does it notice? --------------------------------------------------------------------
+
+
+def _unchanged_since_ignored(patch: pytest.MonkeyPatch) -> None:
+    right = EntryWrites.store_flags
+
+    def wrong(self: EntryWrites, *args: Any, **named: Any) -> Stored:
+        return right(self, *args[:5])
+
+    patch.setattr(EntryWrites, "store_flags", wrong)
+
+
+def _expunged_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteRead, "expunged", lambda self, mailbox, since: ())
+
+
+def _expunges_not_held_against_modseq(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "modseq", property(lambda view: view.mailbox.modseq))
+
+
+def _a_change_lost(patch: pytest.MonkeyPatch) -> None:
+    right = OpenMailbox.changed_since
+
+    def wrong(self: OpenMailbox, modseq: int) -> Iterable[int]:
+        return list(right(self, modseq))[:2]
+
+    patch.setattr(OpenMailbox, "changed_since", wrong)
+
+
+def _modified_not_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(store_command, "modified", lambda view, uids, by_uid: None)
+
+
+def _foreign_changes_silent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "untold", lambda self: set())
+
+
+def _expunged_lowest_first(patch: pytest.MonkeyPatch) -> None:
+    right = View._expunges
+
+    def wrong(self: View) -> Iterator[bytes]:
+        yield from reversed(list(right(self)))
+
+    patch.setattr(View, "_expunges", wrong)
+
+
+def _neighbour_taken_too(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        View,
+        "uid_ranges",
+        lambda self, places: [(self.uids[a], self.uids[b] + 1) for a, b in places],
+    )
+
+
+@pytest.mark.parametrize(
+    "sin",
+    [
+        _unchanged_since_ignored,
+        _expunged_forgotten,
+        _expunges_not_held_against_modseq,
+        _a_change_lost,
+        _modified_not_told,
+        _foreign_changes_silent,
+        _expunged_lowest_first,
+        _neighbour_taken_too,
+    ],
+    ids=lambda sin: sin.__name__[1:],
+)
+async def test_a_server_that_sins_is_caught(
+    sin: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sin(monkeypatch)
+    monkeypatch.setattr(imap_device, "PATIENCE", 3.0)
+    with pytest.raises(Broken):
+        await episode(SEED, 20 * EPISODE, monkeypatch)
