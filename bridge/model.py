@@ -329,7 +329,7 @@ class KnownItem:
 class Retained:
     """What retention asks of a settled item that the last listing had.
 
-    `settled_at` and `deleted_at` (since when no device keeps it outside its Trash; None: one does)
+    `settled_at` and `deleted_at` (since when no login keeps it outside its Trash; None: one does)
     are seconds since the epoch. `settled_watched` and `deleted_watched` are the same moments on
     the account's own clock, which polls move: see `ReadTx.watched`. `message_id` is None where the
     store has its bytes no more.

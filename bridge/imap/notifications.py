@@ -144,15 +144,18 @@ def _names(old: Picture, now: Picture, wanted: Wanted) -> Iterator[Listed]:
         for row in now.mailboxes.values()
         if (before := old.mailboxes.get(row.id)) is not None and before.name != row.name
     }
+    told = {}
     for was, name in renamed.items():
-        told = wanted.of(name, now) | wanted.of(was, old)
-        if "MAILBOXNAME" in told and not _with_parent(was, name, renamed):
+        events = wanted.of(name, now) | wanted.of(was, old)
+        if "MAILBOXNAME" in events and not _with_parent(was, name, renamed):
+            told[was] = name
             yield Listed(name, was)
     were = {row.name for row in old.mailboxes.values()} - renamed.keys()
     are = {row.name for row in now.mailboxes.values()} - set(renamed.values())
     affected = were ^ are
     # RFC 5465 5.4: what is above a mailbox that came or went is affected too.
     affected |= {name.rpartition("/")[0] for name in affected} - {""}
+    affected |= set(_strays(old, now, told))
     for name in sorted(affected):
         if "MAILBOXNAME" in wanted.of(name, now) | wanted.of(name, old):
             yield Listed(name)
@@ -165,6 +168,20 @@ def _with_parent(was: str, name: str, renamed: Mapping[str, str]) -> bool:
         if renamed.get(was) == name:
             return True
     return False
+
+
+def _strays(old: Picture, now: Picture, told: Mapping[str, str]) -> Iterator[str]:
+    """Names below a renamed mailbox that are not where the client now takes them to be, as when
+    they were renamed back, or deleted, before it was told."""
+    for row in old.mailboxes.values():
+        above, slash, _ = row.name.rpartition("/")
+        while slash:
+            if above in told:
+                implied = f"{told[above]}/{row.name[len(above) + 1 :]}"
+                after = now.mailboxes.get(row.id)
+                if after is None or after.name != implied:
+                    yield from (implied, row.name)
+            above, slash, _ = above.rpartition("/")
 
 
 def _subscriptions(old: Picture, now: Picture, wanted: Wanted) -> Iterator[Listed]:

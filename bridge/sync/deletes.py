@@ -20,7 +20,7 @@ from bridge.model import Account, ListedItem, Retained, ServerDelete
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.store.api import ReadTx, Store, StoreError, WriteTx
 from bridge.sync.plan import Plan
-from bridge.sync.retention import Due, Policy, devices, due, unique
+from bridge.sync.retention import Devices, Due, Policy, devices, due, unique
 
 _PIECE = 1024 * 1024  # octets of a message that are in memory while it is read back
 
@@ -43,14 +43,17 @@ async def run(
         items, watched = tx.retained(account.id), tx.watched(account.id)
         return due(policy, listing, spoken, items, now, watched)
 
-    def mark(tx: ReadTx) -> tuple[Sequence[int], Sequence[int]]:
-        marks = devices(policy, tx.retained(account.id))
-        return marks.deleted, marks.restored
+    def look(tx: ReadTx) -> tuple[Devices, Sequence[Due]]:
+        items, watched = tx.retained(account.id), tx.watched(account.id)
+        found = due(policy, listing, spoken, items, now, watched)
+        return devices(policy, items), found
 
-    deleted, restored = await store.read(mark)
-    if deleted or restored:
-        await store.write(lambda tx: tx.mark_deleted(account.id, deleted, restored, now))
-    proved = await _proved(store, account, await store.read(decide))
+    marks, found = await store.read(look)
+    if marks.deleted or marks.restored:
+        await store.write(
+            lambda tx: tx.mark_deleted(account.id, marks.deleted, marks.restored, now)
+        )
+    proved = await _proved(store, account, found)
 
     def audit(tx: WriteTx) -> tuple[Sequence[Due], Sequence[int]]:
         still = [each for each in decide(tx) if each.item.id in proved]

@@ -1,4 +1,4 @@
-"""A failed poll in words: what happened, its class, what to do next. Pure.
+"""A poll in words: what happened, its class, what to do next; and the state of its account. Pure.
 
 Rules: a refused login soon after one that worked is first taken for "too soon" or "switched off",
 not for a wrong password; a provider's text comes escaped, as `Pop3Error` has it.
@@ -7,8 +7,9 @@ not for a wrong password; a provider's text comes escaped, as `Pop3Error` has it
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
-from bridge.model import AccountState, Endpoint
+from bridge.model import AccountState, Endpoint, PollReport
 from bridge.pop3.client import Pop3Error
 from bridge.store.api import StoreError, StoreFull
 
@@ -76,3 +77,32 @@ def span(seconds: int) -> str:
         if seconds >= 2 * unit:
             return f"{seconds // unit} {name}"
     return f"{max(seconds, 0)} s"
+
+
+def next_state(
+    before: AccountState, report: PollReport, stored: int, now: int, notice: str = ""
+) -> AccountState:
+    """The account's state after a poll. A poll that failed says nothing about the maildrop."""
+    least = report.least_interval or before.least_interval
+    if report.error:
+        return replace(
+            before,
+            last_attempt=now,
+            listed=report.listed or before.listed,
+            stored=stored or before.stored,
+            failures=before.failures + 1,
+            error=report.error,
+            error_class=report.error_class,
+            advice=report.advice,
+            notice=notice or before.notice,
+            least_interval=least,
+        )
+    return AccountState(
+        address=before.address,
+        last_success=now,
+        last_attempt=now,
+        listed=report.listed,
+        stored=stored,
+        notice=notice or before.notice,
+        least_interval=least,
+    )

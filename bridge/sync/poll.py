@@ -42,13 +42,13 @@ from bridge.spool import Spool
 from bridge.store.api import ReadTx, Store, WriteTx
 from bridge.sync import alerts, backlog, deletes, poison, stubs
 from bridge.sync.collect import Collector, Tally, shielded
-from bridge.sync.explain import NoPassword, explain
+from bridge.sync.explain import NoPassword, explain, next_state
 from bridge.sync.headers import Unspoken
 from bridge.sync.identity import Deliveries
 from bridge.sync.memory import BROKEN_WINDOWS, Memory
 from bridge.sync.pace import taught
 from bridge.sync.plan import DAY, Alarm, Plan, plan
-from bridge.sync.reconcile import SUSPECTS, Match, reconcile, reused
+from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reused
 from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import Line, forgettable
 
@@ -427,15 +427,7 @@ class Poller:
         """Lines that were fetched because of their size alone, and are what they were."""
         if not collector.unchanged:
             return
-        uidls = {item.uidl: item.size for item in work.items if item.uidl is not None}
-        resized = sum(
-            1
-            for line in work.plan.fetch
-            if line.number in collector.unchanged
-            and line.number not in work.plan.paired
-            and line.uidl in uidls
-            and uidls[line.uidl] != line.size
-        )
+        resized = count_resized(work.plan, work.items, collector.unchanged)
         if resized:
             memory = self._memory[work.account.id]
             self._learn(work.account, resized=memory.resized + resized)
@@ -507,32 +499,3 @@ class Poller:
         except Exception as exc:
             # A full disk: the report itself still reaches whoever asked.
             get_logger(account=account.address).error("poll not recorded", error=str(exc))
-
-
-def next_state(
-    before: AccountState, report: PollReport, stored: int, now: int, notice: str = ""
-) -> AccountState:
-    """The account's state after a poll. A poll that failed says nothing about the maildrop."""
-    least = report.least_interval or before.least_interval
-    if report.error:
-        return replace(
-            before,
-            last_attempt=now,
-            listed=report.listed or before.listed,
-            stored=stored or before.stored,
-            failures=before.failures + 1,
-            error=report.error,
-            error_class=report.error_class,
-            advice=report.advice,
-            notice=notice or before.notice,
-            least_interval=least,
-        )
-    return AccountState(
-        address=before.address,
-        last_success=now,
-        last_attempt=now,
-        listed=report.listed,
-        stored=stored,
-        notice=notice or before.notice,
-        least_interval=least,
-    )

@@ -9,11 +9,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from bridge.model import KnownItem, ListedItem
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.sync.headers import Unspoken, header_fingerprint
+from bridge.sync.plan import Plan
 
 Match = tuple[ListedItem, KnownItem]
 BATCH = 256  # matches that share a transaction
@@ -75,3 +76,17 @@ async def reused(
         if shown is not None and shown != known:
             found.append(line)
     return found
+
+
+def count_resized(plan: Plan, known: Iterable[KnownItem], unchanged: Collection[int]) -> int:
+    """How many lines were fetched because of their size alone, and are what their UIDL was:
+    `unchanged` are numbers of lines whose bytes proved it."""
+    sizes = {item.uidl: item.size for item in known if item.uidl is not None}
+    return sum(
+        1
+        for line in plan.fetch
+        if line.number in unchanged
+        and line.number not in plan.paired
+        and line.uidl in sizes
+        and sizes[line.uidl] != line.size
+    )

@@ -7,7 +7,9 @@ Rules:
   each device one command at most is unanswered when the daemon dies: what is there afterwards is
   exactly what was acknowledged, or that and the whole of the unanswered command.
 - What was seen once stays: nothing changes but by a command of the devices.
-- UIDs rise and never name two messages, UIDVALIDITY stays, UIDNEXT and HIGHESTMODSEQ never fall.
+- UIDs rise and never name two messages, UIDVALIDITY stays, UIDNEXT and HIGHESTMODSEQ never fall;
+  INBOX alone may be renumbered, once, where a first sync brought the newest messages first: then
+  it has another UIDVALIDITY, and every message and flag that it had.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ class Holding:
 class Oracle:
     """Collects what does not fit into `faults`; `lost` and `doubled` are digests."""
 
-    def __init__(self, holdings: int) -> None:
+    def __init__(self, holdings: int, *, renumberings: int = 0) -> None:
+        self._renumberings = self._row_renumberings = renumberings
         self.holdings = [Holding() for _ in range(holdings)]
         self.offered: set[bytes] = set()
         self.owner: dict[bytes, int] = {}  # number of the holding
@@ -122,6 +125,8 @@ class Oracle:
     def _identifiers(self, seen: Mapping[str, Seen]) -> None:
         for name, box in seen.items():
             before = self._seen.get(name)
+            if before is not None and box.uidvalidity > before.uidvalidity and name == INBOX:
+                before = self._renumbered(before, box)
             if before is not None and box.uidvalidity != before.uidvalidity:
                 self.faults.append(f"{name}: UIDVALIDITY {before.uidvalidity} -> {box.uidvalidity}")
             if before is not None and box.uidnext < before.uidnext:
@@ -136,6 +141,27 @@ class Oracle:
             if before is not None:
                 self._gone |= {(name, uid) for uid in before.entries.keys() - box.entries.keys()}
             self._seen[name] = box if before is None else _merged(before, box)
+
+    def _renumbered(self, before: Seen, now: Seen) -> Seen | None:
+        """None where this is the renumbering that INBOX may have: from here on its messages are
+        known by their new UIDs."""
+        if not self._renumberings:
+            return before
+        self._renumberings -= 1
+        self._uids = {place: digest for place, digest in self._uids.items() if place[0] != INBOX}
+        self._gone = {place for place in self._gone if place[0] != INBOX}
+        uids: dict[bytes, list[int]] = {}
+        for uid, (digest, _) in sorted(now.entries.items(), reverse=True):
+            uids.setdefault(digest, []).append(uid)
+        for holding in self.holdings:
+            moved: dict[Place, Entry] = {}
+            for (name, uid), entry in holding.entries.items():
+                # What is not there any more keeps a place that nothing has: it is missed.
+                found = uids.get(entry[0]) if name == INBOX else None
+                new = (found.pop() if found else -uid) if name == INBOX else uid
+                moved[name, new] = entry
+            holding.entries = moved
+        return None
 
     def _new_mail(self, there: Mapping[Place, Entry]) -> None:
         """Mail that nobody saw before: offered, in INBOX, once. It is given to a device."""
@@ -196,6 +222,9 @@ class Oracle:
         now = {number: (validity, uid, modseq) for number, validity, uid, modseq in rows}
         for number, before in self._rows.items():
             after = now.get(number)
+            if after is None and self._row_renumberings and len(now) == len(self._rows):
+                self._row_renumberings -= 1  # a new row took the place of the old one
+                continue
             if after is None or after[0] != before[0] or after[1] < before[1]:
                 self.faults.append(f"mailbox {number}: {before} -> {after}")
             elif after[2] < before[2]:

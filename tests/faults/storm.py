@@ -64,7 +64,7 @@ class Storm:
     ) -> None:
         self.keeper = keeper
         self.popper = popper
-        self.oracle = Oracle(writers)
+        self.oracle = Oracle(writers, renumberings=1)
         self.kills: Counter[str] = Counter()
         self.answered = 0  # changes that were acknowledged, over all runs
         self._random = random

@@ -23,9 +23,9 @@ Seens = Mapping[str, Seen]
 BEFORE = seen({1: (A, NO_FLAGS), 2: (B, NO_FLAGS)}, {}, uidnext=3)
 
 
-def oracle() -> Oracle:
+def oracle(renumberings: int = 0) -> Oracle:
     """A and B came, and one device read A: acknowledged."""
-    made = Oracle(1)
+    made = Oracle(1, renumberings=renumberings)
     made.offered = {A, B}
     made.compare(BEFORE, complete=True)
     made.holdings[0].pending = Effect(changed={(INBOX, 1): READ})
@@ -117,3 +117,24 @@ def test_a_uid_is_not_used_again_and_none_appears_below_uidnext() -> None:
         judge.compare(seen({1: (A, READ)}, {}, uidnext=6))
         judge.compare(seen({1: (A, READ), uid: (C, NO_FLAGS)}, {}, uidnext=7))
         assert judge.faults
+
+
+RENUMBERED = {5: (A, READ), 4: (B, NO_FLAGS)}
+
+
+@pytest.mark.parametrize(
+    ("inbox", "right"),
+    [
+        pytest.param(RENUMBERED, True, id="all there"),
+        pytest.param({4: (A, READ)}, False, id="lost on the way"),
+        pytest.param({4: (A, READ), 5: (B, NO_FLAGS), 6: (B, NO_FLAGS)}, False, id="doubled"),
+        pytest.param({4: (A, NO_FLAGS), 5: (B, NO_FLAGS)}, False, id="flag lost"),
+    ],
+)
+def test_inbox_may_be_renumbered_once(inbox: Entries, right: bool) -> None:
+    judge = oracle(renumberings=1)
+    judge.compare(seen(inbox, {}, uidvalidity=8))
+    assert (judge.faults == []) is right
+    judge.faults.clear()
+    judge.compare(seen(inbox, {}, uidvalidity=9))
+    assert judge.faults

@@ -288,7 +288,9 @@ async def test_catches_up_after_it_was_away(
 @pytest.mark.parametrize("security", [STARTTLS, TLS], ids=["STARTTLS", "TLS"])
 async def test_verifies_our_certificate(thunderbird: Start, daemon: Daemon, security: int) -> None:
     port = daemon.imap_ports[0] if security == STARTTLS else daemon.imap_tls_ports[0]
-    authority = ssl.PEM_cert_to_DER_cert(daemon.certificate.ca_pem_path.read_text())
+    ca_pem = daemon.certificate.ca_pem_path
+    assert ca_pem is not None
+    authority = ssl.PEM_cert_to_DER_cert(ca_pem.read_text())
     async with thunderbird(prefs(port, security=security)) as screen:
         await screen.run(SIGN_IN, ADDRESS, PASSWORD)
         # As a person would: Settings, Certificates, Authorities, Import.

@@ -1,7 +1,7 @@
 """The IMAP endpoint without a daemon: a real store in a folder, real sockets on loopback.
 
-    async with Endpoint(tmp_path) as endpoint:
-        endpoint.port          # STARTTLS offered where `tls` is given; plaintext from loopback
+async with Endpoint(tmp_path) as endpoint:
+    endpoint.port          # STARTTLS offered where `tls` is given; plaintext from loopback
 """
 
 from __future__ import annotations

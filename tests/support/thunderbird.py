@@ -101,7 +101,8 @@ class Thunderbird:
     async def screenshot(self, path: Path) -> None:
         """The window as PNG."""
         answer = await self._ask("WebDriver:TakeScreenshot", full=False, hash=False)
-        path.write_bytes(base64.b64decode(str(answer["value"])))
+        picture = base64.b64decode(str(answer["value"]))
+        await asyncio.to_thread(path.write_bytes, picture)
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         self.profile.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ Dialogue lines are CLIENT WHAT TEXT:
 
     C:  sent as a line. Lines in a row leave in one segment: pipelining.
     C>  sent as it stands, without CRLF; \r \n \0 \xff are octets, <A*9000> is 9,000 times A.
-    S:  the next response. ~ is any text (~~ a tilde), {name} a token: the first time it is kept under that
-        name, from then on (in C: too) it stands for what was kept.
+    S:  the next response. ~ is any text (~~ a tilde), {name} a token: the first time it is kept
+        under that name, from then on (in C: too) it stands for what was kept.
     U:  the same, but responses of U: lines in a row may come in any order.
     C| C< S| S<   a literal, for the line above it that ends in {} (or {+}: RFC 7888); a last
         line that ends in \ has no CRLF.
@@ -34,9 +34,9 @@ Dialogue lines are CLIENT WHAT TEXT:
     select examine   opens the mailbox TEXT; the answers are read away.
 
 Directives: `login CLIENT NAME` (greeting and answers are read away), `append`, `message`,
-`octets NAME SIZE` (a message of that size), `escaped NAME TEXT` (octets as in C>), `limit NAME VALUE` (of bridge.limits), `remote`
-(nobody counts as being on this machine), `needs WORD...` (see `Transcript.needs`), `quota OCTETS
-MESSAGES`, `hide LOGIN CAPABILITY...`.
+`octets NAME SIZE` (a message of that size), `escaped NAME TEXT` (octets as in C>, without blanks),
+`limit NAME VALUE` (of bridge.limits), `remote` (nobody counts as being on this machine),
+`needs WORD...` (see `Transcript.needs`), `quota OCTETS MESSAGES`, `hide LOGIN CAPABILITY...`.
 
 Nothing may come that is not expected: S: lines are all responses, in order, and at the end of
 the file every client says NOOP and LOGOUT and must hear nothing but their own answers. The order
@@ -399,10 +399,14 @@ class Player:
 
     async def _login(self, name: str) -> Client:
         client = await Client.connect(self.server)
-        await client.response()
-        user, password = self.server.users[name]
-        heard = await client.command(f'zz LOGIN "{user}" "{password}"')
-        assert str(heard[-1][0]).startswith("zz OK"), heard
+        try:
+            await client.response()
+            user, password = self.server.users[name]
+            heard = await client.command(f'zz LOGIN "{user}" "{password}"')
+            assert str(heard[-1][0]).startswith("zz OK"), heard
+        except BaseException:
+            client.close()
+            raise
         return client
 
     # --- steps --------------------------------------------------------------------------

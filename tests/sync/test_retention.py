@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge import limits
-from bridge.model import ListedItem, MailboxId, MessageId, Retained, ServerDelete
+from bridge.model import Account, ListedItem, MailboxId, MessageId, Retained, ServerDelete
 from bridge.store.api import ReadTx, Store, StoreError, T, WriteTx
 from bridge.sync.poll import Poller
 from bridge.sync.retention import DAY, FOREVER, Policy, due
@@ -117,6 +117,22 @@ async def test_P064_even_then_only_so_many_a_poll(
         gone = len(server.ledger.deleted)
         assert gone in (7, 14)
         assert (await house.poll(server)).deleted <= 7
+        await right(house, server, items)
+
+
+async def test_only_so_many_octets_a_poll_are_read_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(house, DAYS_30)
+    items = maildrop(6)
+    async with Pop3Server(items) as server:
+        await house.poll(server)
+        # Less than any message: one is proved all the same, or nothing would ever go.
+        monkeypatch.setattr(limits, "DELETE_READ_BACK", 1)
+        await days(house, server, 31)
+        gone = len(server.ledger.deleted)
+        assert gone in (1, 2)
+        assert (await house.poll(server)).deleted == 1
         await right(house, server, items)
 
 
@@ -405,6 +421,20 @@ async def test_what_a_device_takes_back_at_the_last_moment_stays(house: House) -
         assert len(await house.shown()) == 3
         assert server.ledger.count(b"DELE") == 0
         assert await audit(house) == []
+
+
+async def test_an_account_that_moves_to_another_login_deletes_nothing(house: House) -> None:
+    """What is stored stays with the old login, and counts as kept there."""
+    use(house, DEVICE_7)
+
+    def move_house(tx: WriteTx) -> Account:
+        return tx.ensure_account(house.account.address, tx.ensure_login("family").id, "INBOX")
+
+    async with Pop3Server(maildrop(5)) as server:
+        await house.poll(server)
+        house.account = await house.store.write(move_house)
+        await days(house, server, 20)
+        assert server.ledger.count(b"DELE") == 0
 
 
 # --- values -----------------------------------------------------------------------------

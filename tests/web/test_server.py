@@ -177,6 +177,30 @@ async def test_a_header_without_end_is_cut(server: WebServer) -> None:
     assert code == 400
 
 
+async def test_more_connections_than_that_are_refused(
+    daemon: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WEB_CONNECTIONS", 3)
+    started = WebServer(daemon, listen=("127.0.0.1", 0), control=tmp_path / "control.sock")
+    await started.start()
+    assert started.port
+    request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    held = []
+    try:
+        for _ in range(limits.WEB_CONNECTIONS - 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", started.port)
+            writer.write(request.encode())
+            assert b" 200 " in await reader.readline()
+            held.append(writer)
+        code, _ = await ask(started.port, request)
+        assert code == 503
+    finally:
+        for writer in held:
+            writer.close()
+            await writer.wait_closed()
+        await started.stop()
+
+
 async def test_control_needs_no_tcp(daemon: Fake, tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     started = WebServer(daemon, listen=None, control=path)

@@ -347,8 +347,7 @@ class SqliteRead:
             """SELECT i.id, i.uidl, i.size, i.digest, i.settled_at, i.settled_watched,
                 i.deleted_at, i.deleted_watched,
                 EXISTS (SELECT 1 FROM entry AS e CROSS JOIN mailbox AS b ON b.id = e.mailbox_id
-                    WHERE e.message_id = m.id AND b.login_id = a.login_id
-                    AND b.special_use IS NOT ?) AS kept_on_device, m.id
+                    WHERE e.message_id = m.id AND b.special_use IS NOT ?) AS kept_on_device, m.id
             FROM account AS a CROSS JOIN maildrop_item AS i ON i.account_id = a.id
             LEFT JOIN message AS m ON m.digest = i.digest
             WHERE a.id = ? AND i.last_poll IS NULL ORDER BY i.id""",

@@ -114,7 +114,7 @@ def test_sections(wire: bytes, expected: Section) -> None:
 
 def test_sections_in_a_list() -> None:
     found = items(b"(UID BODY[TEXT] BODY.PEEK[HEADER.FIELDS (To)] FLAGS)")
-    assert [item.label if isinstance(item, Section) else item.name for item in found] == [
+    assert [item.name if isinstance(item, Simple) else item.label for item in found] == [
         "UID",
         b"BODY[TEXT]",
         b"BODY[HEADER.FIELDS (To)]",

@@ -38,7 +38,7 @@ def test_many_items_that_overlap() -> None:
     items = b",".join([b"1:*"] * 5_000 + [b"%d" % n for n in range(1, 15_001)])
     started = time.perf_counter()
     assert NumberSet.parse(items).ranges(10) == ((1, 15_000),)
-    assert time.perf_counter() - started < 0.2
+    assert time.perf_counter() - started < 5  # expanding the ranges takes minutes
 
 
 def test_the_cap() -> None:

@@ -1,0 +1,153 @@
+"""Each cap of bridge/limits.py is reached by a test, and this is the table of them.
+
+A cap without a row, a row without a cap, and a row whose test is not there fail.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bridge import limits
+
+TESTS = Path(__file__).parent
+CONNECTION = "imap/protocol/test_connection.py"
+SERVER = "imap/test_server.py"
+PARSER = "mime/test_parser.py"
+MAILDROP = "pop3/test_maildrop.py"
+
+# Where it is reached: a test (file::name), or a dialogue with a line "@ limit NAME".
+REACHED = {
+    "IMAP_LINE_BEFORE_LOGIN": f"{CONNECTION}::test_the_cap",
+    "IMAP_LINE": f"{CONNECTION}::test_the_cap",
+    "IMAP_TAG": f"{CONNECTION}::test_not_a_command",
+    "IMAP_LITERAL_BEFORE_LOGIN": f"{CONNECTION}::test_at_the_cap",
+    "IMAP_LITERAL": f"{CONNECTION}::test_at_the_cap",
+    "IMAP_COMMAND_BEFORE_LOGIN": f"{CONNECTION}::test_a_command_too_long",
+    "IMAP_COMMAND": f"{CONNECTION}::test_a_command_too_long",
+    "IMAP_LITERALS_PER_COMMAND": f"{CONNECTION}::test_too_many",
+    "IMAP_PIPELINED_INPUT": f"{SERVER}::test_ten_thousand_pipelined_commands",
+    "IMAP_APPEND": "transcripts/limits.txt",
+    "IMAP_APPEND_MESSAGES": "transcripts/multiappend.txt",
+    "IMAP_NESTING": "imap/protocol/test_commands.py::test_deep_but_allowed",
+    "IMAP_NUMBER_RANGES": "imap/protocol/test_numbers.py::test_the_cap",
+    "IMAP_SECTION_DEPTH": "imap/protocol/test_fetch.py::test_caps",
+    "IMAP_HEADER_NAMES": "imap/protocol/test_fetch.py::test_caps",
+    "IMAP_FETCH_SECTIONS": f"{SERVER}::test_many_sections_of_one_message_cost_bounded_memory",
+    "IMAP_NOTIFY_MAILBOXES": "transcripts/notify-delayed.txt",
+    "IMAP_PROGRESS_SECONDS": "transcripts/inprogress.txt",
+    "IMAP_BAD_COMMANDS_BEFORE_LOGIN": "transcripts/limits-before-login.txt",
+    "IMAP_BAD_COMMANDS": "transcripts/limits.txt",
+    "IMAP_LOGIN_SECONDS": f"{SERVER}::test_who_does_not_sign_in_is_sent_away",
+    "IMAP_AUTOLOGOUT_SECONDS": f"{SERVER}::test_silence_ends_a_session",
+    "IMAP_WRITE_BUFFER": f"{SERVER}::test_a_slow_reader_of_a_large_message_costs_bounded_memory",
+    "IMAP_WRITE_SECONDS": f"{SERVER}::test_a_reader_that_takes_nothing_is_dropped",
+    "IMAP_CONNECTIONS": f"{SERVER}::test_the_cap_of_connections_in_all",
+    "IMAP_CONNECTIONS_PER_ADDRESS": f"{SERVER}::test_the_cap_of_connections_from_one_address",
+    "IMAP_CONNECTIONS_PER_LOGIN": f"{SERVER}::test_the_cap_of_sessions_of_one_login",
+    "IMAP_FAILED_LOGIN_DELAY": (
+        "auth/test_throttle.py::test_the_wait_doubles_up_to_its_cap_and_is_forgiven"
+    ),
+    "IMAP_FAILED_LOGIN_DELAY_MOST": (
+        "auth/test_throttle.py::test_the_wait_doubles_up_to_its_cap_and_is_forgiven"
+    ),
+    "PASSWORD": "auth/test_passwords.py::test_too_long_is_refused_unseen",
+    "MAILBOX_NAME": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
+    "MAILBOX_DEPTH": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
+    "MAILBOXES_PER_LOGIN": "store/test_mailboxes.py::test_mailboxes_are_capped_with_their_parents",
+    "METADATA_NAME": "transcripts/metadata.txt",
+    "METADATA_VALUE": "transcripts/metadata.txt",
+    "METADATA_ENTRIES": "transcripts/metadata.txt",
+    "METADATA_OCTETS": "store/test_metadata.py::test_annotations_are_capped",
+    "KEYWORD_NAME": "store/test_flags.py::test_a_long_keyword_is_refused",
+    "KEYWORDS_PER_LOGIN": "store/test_flags.py::test_keywords_are_capped_for_each_login",
+    "MIME_DEPTH": f"{PARSER}::test_multiparts_nest_to_the_depth_limit",
+    "MIME_PARTS": f"{PARSER}::test_parts_are_counted",
+    "MIME_SEARCHED": f"{PARSER}::test_octets_are_searched_for_delimiters_to_the_limit",
+    "MIME_HEADER_BLOCK": f"{PARSER}::test_a_header_block_is_read_to_its_limit",
+    "MIME_HEADERS": f"{PARSER}::test_header_blocks_are_read_to_their_common_limit",
+    "MIME_HEADER_FIELD": f"{PARSER}::test_a_field_is_read_to_its_limit",
+    "MIME_ADDRESSES": f"{PARSER}::test_addresses_are_counted_over_all_fields_of_a_name",
+    "MIME_ADDRESS_TOKENS": f"{PARSER}::test_tokens_of_an_address_list_are_counted",
+    "MIME_PARAMETERS": f"{PARSER}::test_parameters_are_counted",
+    "MIME_ENCODED_WORDS": f"{PARSER}::test_encoded_words_are_counted",
+    "MIME_COMMENT_DEPTH": f"{PARSER}::test_comments_nest_to_their_limit",
+    "MIME_REFERENCES": "mime/test_sortkeys.py::test_the_middle_of_too_many_references_goes",
+    "POP3_LINE": "pop3/test_protocol.py::test_P061_a_status_line_without_end_is_cut",
+    "POP3_LISTING_ITEMS": "pop3/test_protocol.py::test_P022_a_listing_without_end_is_cut",
+    "POP3_UIDL": (
+        "property/test_pop3.py::"
+        "test_any_listing_gives_rising_numbers_sane_sizes_and_bounded_uidls"
+    ),
+    "POP3_CAPABILITIES": "pop3/test_login.py::test_P082_endless_CAPA_ends_the_session",
+    "POP3_MESSAGE": f"{MAILDROP}::test_P056_a_body_without_end_is_cut_at_the_cap",
+    "POP3_CONNECT_SECONDS": "pop3/test_login.py::test_connect_takes_its_time_and_no_more",
+    "POP3_HANDSHAKE_SECONDS": "pop3/test_login.py::test_P087_silence_after_STLS",
+    "POP3_REPLY_SECONDS": "pop3/test_login.py::test_P095_no_greeting_at_all",
+    "POP3_SLOWEST": f"{MAILDROP}::test_P055_a_body_that_drips_is_given_up",
+    "POP3_SLOWEST_SECONDS": f"{MAILDROP}::test_P055_a_body_that_drips_is_given_up",
+    "POP3_END_MARK_SECONDS": (
+        f"{MAILDROP}::test_P057_an_end_mark_without_LF_is_accepted_after_a_short_wait"
+    ),
+    "POP3_TOP": f"{MAILDROP}::test_TOP_is_cut_at_its_cap_and_ends_at_that_of_a_message",
+    "POP3_SESSION_SECONDS": (
+        "pop3/test_login.py::test_a_session_has_an_end_however_much_is_said"
+    ),
+    "POP3_WINDOW_COMMANDS": (
+        f"{MAILDROP}::test_the_window_holds_so_many_commands_and_octets_and_no_more"
+    ),
+    "POP3_WINDOW_OCTETS": (
+        f"{MAILDROP}::test_the_window_holds_so_many_commands_and_octets_and_no_more"
+    ),
+    "POP3_CHALLENGES": "pop3/test_auth.py::test_POP3_CHALLENGES",
+    "SCRAM_ITERATIONS": "auth/test_sasl.py::test_the_most_iterations",
+    "DELETES_PER_POLL": "sync/test_retention.py::test_P064_even_then_only_so_many_a_poll",
+    "DELETE_READ_BACK": "sync/test_retention.py::test_only_so_many_octets_a_poll_are_read_back",
+    "OAUTH_ANSWER": "auth/test_oauth.py::?",
+    "OAUTH_TOKEN": "auth/test_oauth.py::test_the_longest_token",
+    "OAUTH_SECONDS": "auth/test_oauth.py::test_a_provider_that_is_not_there_or_silent",
+    "OAUTH_LOGIN_SECONDS": "auth/test_oauth.py::test_a_person_has_half_an_hour_at_most",
+    "OAUTH_REDIRECT": "auth/test_oauth.py::test_a_request_to_the_redirect_without_end",
+    "CHUNK": "store/test_messages.py::test_any_slice_across_chunks",
+    "TOMBSTONES": (
+        "store/test_entries.py::test_forgotten_tombstones_are_told_as_all_that_is_not_there"
+    ),
+    "SPOOL_IN_MEMORY": "test_spool.py::test_out_comes_what_went_in",
+    "BATCH_MESSAGES": "sync/test_batches.py::test_a_batch_has_so_many_messages",
+    "BATCH_OCTETS": "sync/test_batches.py::test_a_batch_has_so_many_octets",
+    "BATCH_SECONDS": "sync/test_batches.py::test_a_batch_that_does_not_fill_is_handed_over",
+    "CONFIG_FILE": "test_config.py::test_size_is_capped",
+    "CONFIG_DEPTH": "test_config.py::test_depth_is_capped",
+    "CONFIG_VALUES": "test_config.py::test_a_file_of_a_billion_laughs_is_refused",
+    "SECRET_COMMAND_SECONDS": "auth/test_secrets.py::test_a_command_that_does_not_end",
+    "WEB_CONNECTIONS": "web/test_server.py::test_more_connections_than_that_are_refused",
+    "WEB_HEADER": "web/test_server.py::test_a_header_without_end_is_cut",
+}
+
+
+@cache
+def tests_in(file: str) -> frozenset[str]:
+    """The names of the test functions of a file, those in classes too."""
+    tree = ast.parse((TESTS / file).read_text("utf-8"))
+    return frozenset(
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    )
+
+
+def test_every_cap_has_its_test() -> None:
+    assert {name for name in vars(limits) if name.isupper()} == set(REACHED)
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_the_test_is_there(name: str) -> None:
+    file, _, test = REACHED[name].partition("::")
+    if test:
+        assert test in tests_in(file)
+    else:
+        lines = (TESTS / file).read_text("utf-8").splitlines()
+        assert any(line.startswith(f"@ limit {name} ") for line in lines)
