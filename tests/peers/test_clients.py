@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import imaplib
 from pathlib import Path
 
 from imapclient import IMAPClient
 
 from bridge.daemon import Daemon
+from tests.support.devices import Phone
 from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
 from tests.support.samples import sample
+from tests.support.watch import shown
+from tests.support.wire import Wire
+
+
+def letter(number: int) -> str:
+    """The Message-ID of a sample."""
+    return f"<{number}.sample@example.org>"
 
 
 async def output(*command: str, env: dict[str, str] | None = None) -> bytes:
@@ -57,34 +64,45 @@ async def test_curl_upgrades_by_starttls(daemon: Daemon) -> None:
     assert got.split() == [b"*", b"SEARCH", *(b"%d" % n for n in wanted)]
 
 
-async def test_neomutt_copies_the_mailbox(daemon: Daemon, tmp_path: Path) -> None:
-    neomutt = require("neomutt")
-    rc = tmp_path / "neomuttrc"
-    saved = tmp_path / "saved"
-    inbox = f"imaps://localhost:{daemon.imap_tls_ports[0]}/INBOX"
-    # "3<enter>" goes to message 3; the copy lands in a Maildir.
-    keys = "".join(f"{n + 1}<enter><copy-message>{saved}<enter>" for n in range(MESSAGES))
+async def neomutt(daemon: Daemon, port: int, home: Path, keys: str) -> None:
+    """Runs neomutt on INBOX and presses keys: `3<enter>` goes to message 3."""
+    program = require("neomutt")
+    rc = home / "neomuttrc"
+    tls = port in daemon.imap_tls_ports
+    endpoint = f"imap{'s' if tls else ''}://localhost:{port}/"
     rc.write_text(
         f"""
 set imap_user="{ADDRESS}"
 set imap_pass="{PASSWORD}"
 set ssl_ca_certificates_file="{daemon.certificate.ca_pem_path}"
+set ssl_force_tls={"yes" if tls else "no"}
+set ssl_starttls={"yes" if tls else "no"}
+set folder="{endpoint}"
 set mbox_type=Maildir
 set confirmappend=no
 set confirmcreate=no
+set delete=yes
+set move=no
 set quit=yes
 set sort=mailbox-order
-push "{keys}<first-entry><flag-message><quit>"
+push "{keys}<quit>"
 """
     )
     # neomutt wants a terminal.
     await output(
         "script",
         "-qec",
-        f"{neomutt} -n -F {rc} -f {inbox}",
+        f"{program} -n -F {rc} -f {endpoint}INBOX",
         "/dev/null",
-        env={"TERM": "xterm", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"TERM": "xterm", "HOME": str(home), "PATH": "/usr/bin:/bin"},
     )
+
+
+async def test_neomutt_copies_the_mailbox(daemon: Daemon, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    keys = "".join(f"{n + 1}<enter><copy-message>{saved}<enter>" for n in range(MESSAGES))
+    keys += "<first-entry><flag-message>"
+    await neomutt(daemon, daemon.imap_tls_ports[0], tmp_path, keys)
     copies = {
         message.read_bytes().partition(b"\n\n")[2].rstrip()
         for part in ("new", "cur")
@@ -95,15 +113,34 @@ push "{keys}<first-entry><flag-message><quit>"
     }
     assert copies == originals
 
-    def flagged() -> list[int]:
-        client = imaplib.IMAP4("127.0.0.1", daemon.imap_ports[0])
-        client.login(ADDRESS, PASSWORD)
-        client.select("INBOX")
-        _, (found,) = client.search(None, "FLAGGED")
-        client.logout()
-        return [int(each) for each in found.split()]
+    inbox = await shown(daemon.imap_ports[0], "INBOX", lambda _: True)
+    assert [name for name, flags in inbox.items() if "\\Flagged" in flags] == [letter(0)]
 
-    assert await asyncio.to_thread(flagged) == [1]
+
+async def test_neomutt_and_mbsync_converge(daemon: Daemon, wire: Wire, tmp_path: Path) -> None:
+    phone = Phone(tmp_path / "phone", require("mbsync"), wire.port)
+    await phone.sync()
+    archive = "<save-message>=Archive<enter>"
+    await neomutt(
+        daemon,
+        wire.port,
+        tmp_path,
+        f"1<enter><flag-message>2<enter><delete-message>3<enter>{archive}",
+    )
+    phone.flag("INBOX", letter(3).encode(), "FS")
+    phone.delete("INBOX", letter(4).encode())
+    await phone.sync()
+    await phone.sync()
+    inbox = await shown(daemon.imap_ports[0], "INBOX", lambda _: True)
+    assert inbox.keys() == {letter(n) for n in range(MESSAGES)} - {letter(n) for n in (1, 2, 4)}
+    assert "\\Flagged" in inbox[letter(0)]
+    # neomutt marks what it has shown in a list as "Old", a keyword, when it leaves.
+    assert inbox[letter(3)] - {"Old"} == {"\\Flagged", "\\Seen"}
+    here = phone.messages("INBOX")
+    assert {key.decode() for key in here} == inbox.keys()
+    assert "F" in here[letter(0).encode()]
+    assert phone.messages("Archive").keys() == {letter(2).encode()}
+    assert {"UID COPY", "UID STORE", "CLOSE"} <= set(wire.commands())
 
 
 def two_sessions(port: int) -> None:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.daemon import Daemon
-from tests.support.devices import Device, Mbsync, Offlineimap
+from tests.support.devices import Device, Mbsync, Offlineimap, Phone
 from tests.support.dovecot import Dovecot
 from tests.support.house import MESSAGES, require
 from tests.support.samples import sample, samples
 from tests.support.wire import Wire
-
-
-class Phone(Mbsync):
-    """Names letters as offlineimap's Maildir does, to be compared with it."""
-
-    key = Offlineimap.key
 
 
 def letter(number: int) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.daemon import Daemon
-from tests.support.devices import Mbsync, Offlineimap
+from tests.support.devices import Phone
 from tests.support.dovecot import Dovecot
 from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
 from tests.support.samples import samples
@@ -104,12 +104,6 @@ def prefs(port: int, *, security: int = PLAIN, condstore: bool = False) -> dict[
         "mail.server.server2.userName": "nobody",
         "mail.server.server2.name": "Local Folders",
     }
-
-
-class Phone(Mbsync):
-    """Names letters by their Message-ID."""
-
-    key = Offlineimap.key
 
 
 Start = Callable[[Mapping[str, Pref]], Thunderbird]

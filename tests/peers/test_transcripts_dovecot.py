@@ -4,7 +4,7 @@ they expect is IMAP, not a habit of ours.
 Where Dovecot answers otherwise the command stands in `EXCUSED`, and where a whole file is not for
 it in `NOT_FOR_DOVECOT`, each with the reason. No row is a wish: an excuse that is not needed and
 a file that would pass fail the test. How far another server may differ everywhere (order, codes of
-refusals, RECENT and the like) says `Player` in tests.support.transcript.
+refusals, RECENT and the like) says tests.support.foreign_transcript.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pytest
 
 from tests.support import transcript
 from tests.support.dovecot import Dovecot
-from tests.support.transcript import Player, Server, parse
+from tests.support.foreign_transcript import ForeignPlayer
+from tests.support.transcript import Server, parse
 
 FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
 
@@ -115,10 +116,10 @@ def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
 
 async def play(path: Path, dovecot: Dovecot) -> None:
     users = {name: (f"{name}-{path.stem}", dovecot.password) for name in ("alice", "bob")}
-    excused = frozenset(EXCUSED.get(path.stem, {}))
     tls = ssl.create_default_context(cafile=str(dovecot.ca_pem))
-    server = Server(dovecot.host, dovecot.imap_port, users, tls=tls, foreign=True, excused=excused)
-    await Player(parse(path), server).play()
+    server = Server(dovecot.host, dovecot.imap_port, users, tls=tls, judged=False)
+    excused = frozenset(EXCUSED.get(path.stem, {}))
+    await ForeignPlayer(parse(path), server, excused).play()
 
 
 @pytest.mark.parametrize(

@@ -32,3 +32,11 @@ def test_literals_are_left_out_and_compression_is_undone() -> None:
     wire.connections.append(talk)
     assert wire.refused() == ["a1 APPEND x {8} {3+} -> BAD no"]
     assert dict(wire.commands()) == {"APPEND": 1, "COMPRESS": 1, "UID FETCH": 1}
+
+
+def test_what_is_inside_tls_is_not_in_the_record() -> None:
+    talk = Connection()
+    talk.said_by_client(b"a1 STARTTLS\r\n")
+    talk.said_by_server(b"a1 OK go\r\n\x16\x03\n")
+    talk.said_by_client(b"\x16\x03\x01\n\n")
+    assert talk.lines == ["C: a1 STARTTLS", "S: a1 OK go"]

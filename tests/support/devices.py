@@ -159,3 +159,9 @@ starttls = no
         head = path.read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")[0]
         (line,) = (each for each in head.split(b"\n") if each.lower().startswith(b"message-id:"))
         return line.partition(b":")[2].strip()
+
+
+class Phone(Mbsync):
+    """mbsync again, but its letters are named by Message-ID, to be compared with other programs."""
+
+    key = Offlineimap.key

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -65,7 +66,17 @@ def require(program: str) -> str:
     """The path of a peer's program. In CI a missing one is a failure, elsewhere a skip."""
     found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is missing, and CI must have it")
-        pytest.skip(f"{program} is not installed")
+        _missing(program)
     return found
+
+
+def require_file(path: str) -> None:
+    """As `require`, for what a peer's package brings beside programs."""
+    if not Path(path).exists():
+        _missing(path)
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is not installed")

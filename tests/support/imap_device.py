@@ -143,6 +143,7 @@ class Device:
         self.read_only = False
         self.slots: list[Slot] = []
         self.highest = 0
+        self.told = 0  # MODSEQ up to which its picture was compared with the mailbox
         self.uidvalidity = 0
         self.idle_tag = ""
         self.online = False
@@ -288,7 +289,7 @@ class Device:
         self._leave()
         self.box, self.read_only = box, examine
         self._opening = True
-        self.highest, self._said, self._most = 0, None, 0
+        self.highest, self.told, self._said, self._most = 0, 0, None, 0
         text = f"{'EXAMINE' if examine else 'SELECT'} {box}"
         cache = self.caches.get(box, Cache())
         if self.kind == "condstore":

@@ -211,6 +211,8 @@ class Driver(Planner):
                 )
             if slot.modseq not in (None, entry.modseq):
                 return f"{device.name}: UID {uid} has MODSEQ {entry.modseq}, not {slot.modseq}"
+        if told:
+            device.told = self.house.boxes[device.box].highest
         return None
 
     # --- the store and the model --------------------------------------------------------

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.support.imap_device import Answer, Cut, Device, Slot, expand
-from tests.support.imap_model import Done, Entry, House
+from tests.support.imap_model import Done, House
 
 FULL = 25  # messages in a mailbox, from where on more is deleted than added
 FLAGS = (
@@ -315,35 +315,29 @@ class Planner:
             key += f" MODSEQ {least}"
         numbers = {at: slot.uid for at, slot in enumerate(device.slots, 1)}
 
-        def matches(known: Slot | Entry | None) -> bool:
-            return (
-                known is not None and flag in (known.flags or ()) and (known.modseq or 0) >= least
-            )
-
-        # Of what others did, the search may know as little as the device.
-        slots = {slot.uid: slot for slot in device.slots if slot.uid is not None}
-        must = {at for at, slot in slots.items() if matches(slot) and matches(entries.get(at))}
-        may_not = {
-            at
-            for at, slot in slots.items()
-            if slot.flags is not None and not matches(slot) and not matches(entries.get(at))
+        # Of what others did since it was told all, the device finds this or that.
+        sure = {
+            slot.uid
+            for slot in device.slots
+            if slot.uid in entries and entries[slot.uid].modseq <= device.told
         }
-        settled = all(
-            at in entries and slot.modseq == entries[at].modseq for at, slot in slots.items()
-        )
+        wanted = {
+            uid for uid, entry in entries.items() if flag in entry.flags and entry.modseq >= least
+        }
 
         def right(answer: Answer, done: Done) -> bool:
             found = set(answer.found or ())
             uids = found if uid else {numbers[number] for number in found}
             told = int(answer.codes.get("SEARCH", "0"))
             # RFC 7162 3.1.5
-            highest = max((entries[at].modseq for at in uids if at in entries), default=0)
+            highest = max(
+                (entry.modseq for uid, entry in entries.items() if uid in uids), default=0
+            )
             return (
                 answer.status == "OK"
-                and must <= uids
-                and not may_not & uids
+                and uids & sure == wanted & sure
                 and bool(told) == bool("MODSEQ" in key and found)
-                and (not told or not settled or None in uids or told == highest)
+                and (not told or not uids <= sure or told == highest)
             )
 
         return Plan(device, f"{'UID ' if uid else ''}SEARCH {key}", right=right, may_expunge=uid)

@@ -41,14 +41,13 @@ Directives: `login CLIENT NAME` (greeting and answers are read away), `append`, 
 Nothing may come that is not expected: S: lines are all responses, in order, and at the end of
 the file every client says NOOP and LOGOUT and must hear nothing but their own answers. The order
 of flags in FLAGS (...) and PERMANENTFLAGS (...) is not looked at. Each response is read by a second
-parser too (`tests.support.second_parser`). Every wait ends after `PATIENCE`
-seconds; what fails names file and line, what was expected and what came.
+parser too (`tests.support.second_parser`). Every wait ends after `PATIENCE` seconds; what fails
+names file and line, what was expected and what came.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,11 +256,7 @@ class Server:
     port: int
     users: Mapping[str, tuple[str, str]]
     tls: ssl.SSLContext | None = None  # of the client
-    # Another server, against which a file is checked: the second parser does not read it, and what
-    # RFC 3501 leaves to a server is not looked at, see `Player._hear_foreign`.
-    foreign: bool = False
-    # Tags of commands that it answers otherwise than the file says; each must be so.
-    excused: frozenset[str] = frozenset()
+    judged: bool = True  # whether the second parser reads what it says
 
 
 class Client:
@@ -282,7 +277,7 @@ class Client:
         """`limit` is of a line, and of what is held unread."""
         async with asyncio.timeout(PATIENCE):
             streams = await asyncio.open_connection(server.host, server.port, limit=limit)
-        return cls(*streams, judged=not server.foreign)
+        return cls(*streams, judged=server.judged)
 
     async def response(self) -> list[str | bytes]:
         """The next response: text, literal, text ...; raises EOFError at the end."""
@@ -352,7 +347,6 @@ class Player:
         self.clients: dict[str, Client] = {}
         self.names: dict[str, str] = {}
         self._unsent: dict[str, bytes] = {}
-        self._differed: set[str] = set()
 
     async def play(self) -> None:
         """Raises Mismatch at the first line that goes wrong."""
@@ -362,24 +356,21 @@ class Player:
             at = 0
             while at < len(steps):
                 group = [steps[at]]
-                together = ("S:", "U:") if self.server.foreign else ("U:",)
-                if steps[at].kind in together:
-                    while (
-                        at + len(group) < len(steps)
-                        and steps[at + len(group)].kind in together
-                        and steps[at + len(group)].client == steps[at].client
-                        and not (self.server.foreign and _ends(group[-1]))
-                    ):
-                        group.append(steps[at + len(group)])
+                while at + len(group) < len(steps) and self._together(
+                    group, steps[at + len(group)]
+                ):
+                    group.append(steps[at + len(group)])
                 await self._do(group)
                 at += len(group)
             await self._send_all()
-            if needless := self.server.excused - self._differed:
-                raise Mismatch(f"{self.transcript.path}: no excuse is needed for {needless}")
             await self._finish()
         finally:
             for client in self.clients.values():
                 client.close()
+
+    def _together(self, group: list[Step], step: Step) -> bool:
+        """Whether `step` may come in any order with those of `group`."""
+        return group[0].kind == step.kind == "U:" and group[0].client == step.client
 
     async def _prepare(self) -> None:
         if self.transcript.appends:
@@ -444,7 +435,7 @@ class Player:
                 command = f"zz {step.kind} {step.parts[0]!s}"
                 heard = await self.clients[step.client].command(command)
                 if not str(heard[-1][0]).startswith("zz OK"):
-                    raise self._mismatch(step, "zz OK", _shown(heard[-1]))
+                    raise self._mismatch(step, "zz OK", shown(heard[-1]))
             case _:
                 await self._hear(group)
 
@@ -470,55 +461,13 @@ class Player:
             raise self._mismatch(step, "the server to hang up", "an open connection") from None
         finally:
             client.close()
-        raise self._mismatch(step, "the server to hang up", _shown(heard))
-
-    async def _hear_foreign(self, group: list[Step]) -> None:
-        """Up to the answer, in any order; RECENT, EXISTS, FLAGS, OK and unasked FETCH may come
-        and may be missing (RFC 3501 5.2, 7)."""
-        client = self.clients[group[0].client]
-        waiting = list(group)
-        tag = str(group[-1].parts[0]).partition(" ")[0]
-        while waiting:
-            try:
-                heard = await client.response()
-            except (EOFError, asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-                left = [step for step in waiting if not _free(list(step.parts))]
-                if not left:
-                    return
-                raise self._mismatch(left[0], _shown(list(left[0].parts)), "(no more)") from None
-            for step in waiting:
-                kept = self._matches(step, heard)
-                if kept is not None:
-                    self.names |= kept
-                    waiting.remove(step)
-                    if _ends(step):
-                        waiting = [each for each in waiting if not _free(list(each.parts))]
-                        if waiting and tag in self.server.excused:
-                            self._differed.add(tag)
-                            return
-                        if waiting:
-                            raise self._mismatch(
-                                waiting[0], _shown(list(waiting[0].parts)), _shown(heard)
-                            )
-                    break
-            else:
-                if not _free(heard):
-                    if tag in self.server.excused:
-                        self._differed.add(tag)
-                        while not str(heard[0]).startswith(tag + " "):
-                            heard = await client.response()
-                        return
-                    wanted = " or ".join(_shown(list(step.parts)) for step in waiting)
-                    raise self._mismatch(waiting[0], wanted, _shown(heard))
+        raise self._mismatch(step, "the server to hang up", shown(heard))
 
     async def _hear(self, group: list[Step]) -> None:
-        if self.server.foreign:
-            await self._hear_foreign(group)
-            return
         client = self.clients[group[0].client]
         open_steps = list(group)
         for _ in group:
-            wanted = " or ".join(_shown(list(step.parts)) for step in open_steps)
+            wanted = " or ".join(shown(list(step.parts)) for step in open_steps)
             try:
                 heard = await client.response()
             except (EOFError, asyncio.IncompleteReadError, ConnectionError):
@@ -534,13 +483,11 @@ class Player:
                     open_steps.remove(step)
                     break
             else:
-                raise self._mismatch(open_steps[0], wanted, _shown(heard))
+                raise self._mismatch(open_steps[0], wanted, shown(heard))
 
     def _matches(self, step: Step, heard: list[str | bytes]) -> dict[str, str] | None:
         """The names that this response brings, or None when it is another one."""
-        expected = step.parts
-        if self.server.foreign:
-            expected, heard = (_in_one(expected),), [_in_one(heard)]
+        expected, heard = self._level(step.parts), self._level(heard)
         if len(heard) != len(expected):
             return None
         kept: dict[str, str] = {}
@@ -549,14 +496,15 @@ class Player:
                 if wanted != got:
                     return None
                 continue
-            wanted, got = _sorted_flags(wanted), _sorted_flags(got)
-            if self.server.foreign:
-                wanted, got = _leveled(wanted), _leveled(got)
             found = re.fullmatch(self._pattern(wanted, kept), got)
             if found is None:
                 return None
             kept |= found.groupdict()
         return kept
+
+    def _level(self, parts: Sequence[str | bytes]) -> list[str | bytes]:
+        """A response, expected or heard, less what is not looked at."""
+        return [_sorted_flags(part) if isinstance(part, str) else part for part in parts]
 
     def _pattern(self, text: str, kept: Mapping[str, str]) -> str:
         out = []
@@ -589,12 +537,16 @@ class Player:
             try:
                 for text in ("zz98 NOOP", "zz99 LOGOUT"):
                     for heard in await client.command(text):
-                        if self.server.foreign and _free(heard):
-                            continue
-                        if not re.match(r"zz9[89] OK|\* BYE", str(heard[0])):
-                            raise self._mismatch(step, "nothing more", _shown(heard))
+                        if not (
+                            re.match(r"zz9[89] OK|\* BYE", str(heard[0])) or self._may_come(heard)
+                        ):
+                            raise self._mismatch(step, "nothing more", shown(heard))
             except (EOFError, ConnectionError, TimeoutError) as error:
                 raise self._mismatch(step, "NOOP and LOGOUT to work", repr(error)) from None
+
+    def _may_come(self, heard: list[str | bytes]) -> bool:
+        """Whether it may come though no line expects it."""
+        return False
 
     def _mismatch(self, step: Step, wanted: str, got: str) -> Mismatch:
         where = f"{self.transcript.path}:{step.line}: client {step.client}"
@@ -605,43 +557,7 @@ def _sorted_flags(text: str) -> str:
     return _FLAGS.sub(lambda found: found[1] + " ".join(sorted(found[2].split())) + found[3], text)
 
 
-def _leveled(text: str) -> str:
-    """Less what is a server's to choose: NO or BAD and the code (but for TRYCREATE, which RFC 3501
-    wants), the case of INBOX, the order of the data items of FETCH."""
-    refused = re.match(r"(\S+) (?:NO|BAD) (\[TRYCREATE\])?", text)
-    if refused is not None and refused[1] != "*":
-        return f"{refused[1]} NO {refused[2] or ''}~"
-    text = re.sub(r"(?i)^(\* (?:STATUS|LIST|LSUB) .*?)\binbox\b", r"\1INBOX", text)
-    found = re.fullmatch(r"(\* \d+ FETCH \()(.*)\)", text)
-    if found is None:
-        return text
-    inside = re.sub(r"\[[^\]]*\]", lambda section: section[0].upper(), found[2])
-    items = re.findall(
-        r"[A-Z][A-Z0-9.]*(?:\[[^\]]*\](?:<\d+>)?)? (?:\([^()]*\)|\"[^\"]*\"|[^ ()]+)", inside
-    )
-    return found[1] + " ".join(sorted(items)) + ")" if " ".join(items) == inside else text
-
-
-def _in_one(parts: Sequence[str | bytes]) -> str:
-    """A response in one text, its literals as digests."""
-    return "".join(
-        part if isinstance(part, str) else hashlib.sha256(part).hexdigest() for part in parts
-    )
-
-
-def _ends(step: Step) -> bool:
-    """Whether it is a tagged answer or a "+"."""
-    return not str(step.parts[0]).startswith("* ")
-
-
-def _free(parts: list[str | bytes]) -> bool:
-    """What a server may tell at any time, or leave out."""
-    return bool(
-        re.match(r"\* (\d+ (RECENT|EXISTS|FETCH \((UID \d+ )?FLAGS)|FLAGS |OK )", str(parts[0]))
-    )
-
-
-def _shown(parts: list[str | bytes]) -> str:
+def shown(parts: list[str | bytes]) -> str:
     return "".join(
         part if isinstance(part, str) else f"\n{part[:2000].decode('utf-8', 'backslashreplace')}"
         for part in parts

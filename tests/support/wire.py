@@ -7,7 +7,7 @@
 
 Rules: octets pass as they are; only the record is cut into lines (RFC 3501 2.2), with the octets
 of literals left out, and inflated once COMPRESS DEFLATE was agreed (RFC 4978). What is said inside
-TLS stays there.
+TLS is not in it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,22 @@ class Lines:
         self._line = b""
         self._skip = 0
         self._inflate: zlib._Decompress | None = None
+        self._secret = False
 
     def feed(self, octets: bytes) -> None:
-        self._rest += octets if self._inflate is None else self._inflate.decompress(octets)
+        if not self._secret:
+            self._rest += octets if self._inflate is None else self._inflate.decompress(octets)
 
     def deflated_from_here(self) -> None:
         """What follows the last line that was taken is deflated."""
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         rest, self._rest = self._rest, b""
         self.feed(rest)
+
+    def secret_from_here(self) -> None:
+        """What follows the last line that was taken is TLS."""
+        self._secret = True
+        self._rest = b""
 
     def take(self) -> str | None:
         """The next whole line without its CRLF, if it is here: `a1 LOGIN {2} {3}`."""
@@ -68,24 +75,27 @@ class Connection:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._client, self._server = Lines(), Lines()
-        self._compress_tag = ""
+        self._changes: dict[str, str] = {}  # tag -> the command that will change what octets mean
 
     def said_by_client(self, octets: bytes) -> None:
         self._client.feed(octets)
         while (line := self._client.take()) is not None:
             self.lines.append(f"C: {line}")
             tag, _, command = line.partition(" ")
-            if command.upper() == "COMPRESS DEFLATE":
-                self._compress_tag = tag
+            if command.upper() in ("COMPRESS DEFLATE", "STARTTLS"):
+                self._changes[tag] = command.upper()
 
     def said_by_server(self, octets: bytes) -> None:
         self._server.feed(octets)
         while (line := self._server.take()) is not None:
             self.lines.append(f"S: {line}")
-            if self._compress_tag and line.startswith(f"{self._compress_tag} OK"):
-                self._compress_tag = ""
-                self._client.deflated_from_here()
-                self._server.deflated_from_here()
+            tag, _, answer = line.partition(" ")
+            change = self._changes.pop(tag, "")
+            for side in (self._client, self._server) if answer.startswith("OK") else ():
+                if change == "STARTTLS":
+                    side.secret_from_here()
+                elif change:
+                    side.deflated_from_here()
 
 
 class Wire:

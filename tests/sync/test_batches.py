@@ -16,9 +16,10 @@ from tests.support.messages import new_message, raw_message
 
 
 def fetched(folder: Path, number: int, size: int = 200) -> Fetched:
-    message = new_message(raw_message(str(number), size))
+    raw = raw_message(str(number), size)
+    message = new_message(raw)
     spool = Spool(folder)
-    spool.write(bytes(message.octets))
+    spool.write(raw)
     octets = spool.finish()
     item = ListedItem(number, b"u%d" % number, size)
     return Fetched(item, spool, octets, message.digest, message.structure)

@@ -184,15 +184,14 @@ async def test_more_connections_than_that_are_refused(
     started = WebServer(daemon, listen=("127.0.0.1", 0), control=tmp_path / "control.sock")
     await started.start()
     assert started.port
-    request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     held = []
     try:
         for _ in range(limits.WEB_CONNECTIONS - 1):
             reader, writer = await asyncio.open_connection("127.0.0.1", started.port)
-            writer.write(request.encode())
-            assert b" 200 " in await reader.readline()
             held.append(writer)
-        code, _ = await ask(started.port, request)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in await reader.readline()
+        code, _ = await get(started, "/livez")
         assert code == 503
     finally:
         for writer in held:
