@@ -32,8 +32,8 @@ from bridge.auth.tokens import AccessToken, Grants
 from bridge.bus import Bus
 from bridge.config import AccountConfig, Config, ConfigError, Listen
 from bridge.imap.mailboxes import OpenMailboxes
+from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
-from bridge.imap.session import Services
 from bridge.imap.table import ROWS
 from bridge.model import Account, PollReport, Quota, Secret, ServerDelete
 from bridge.spool import Spool

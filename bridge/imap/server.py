@@ -24,7 +24,8 @@ import structlog
 from bridge import limits
 from bridge.imap.protocol.deflate import DamagedInput, Deflate
 from bridge.imap.protocol.responses import untagged
-from bridge.imap.session import Disconnected, Services, Session
+from bridge.imap.seams import Disconnected, Services
+from bridge.imap.session import Session
 from bridge.imap.table import TABLE
 
 log = structlog.get_logger("imap")

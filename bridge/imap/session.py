@@ -6,22 +6,19 @@ Rules:
 - After every command the client is told what is outstanding in its mailbox; EXPUNGE only where
   the table says so. A tagged OK is written after the commit that it speaks of.
 - Whatever a client sends, only its own session suffers.
+
+Over 500 lines because it is one machine: the loop, and the small verbs that commands use.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import structlog
 
 from bridge import limits
-from bridge.auth.passwords import Passwords
-from bridge.bus import Bus
-from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.protocol.connection import (
     CommandReady,
     Connection,
@@ -39,13 +36,21 @@ from bridge.imap.protocol.responses import (
 )
 from bridge.imap.protocol.scanner import ParseError, Scanner
 from bridge.imap.replies import Bad, Bye, CommandError, No, Reply
+from bridge.imap.seams import (
+    Disconnected,
+    Request,
+    Services,
+    State,
+    Teller,
+    Watch,
+    Wire,
+)
 from bridge.imap.view import View
-from bridge.model import Login, LoginId, MailboxId, Quota, Sink
+from bridge.model import Login, MailboxId, Sink
 from bridge.store.api import (
     MailboxExists,
     NoSuchMailbox,
     ReadTx,
-    Store,
     StoreDamaged,
     StoreError,
     StoreFull,
@@ -57,118 +62,6 @@ log = structlog.get_logger("imap")
 
 PIECE = 64 * 1024  # octets of a long answer that are handed over at once
 TURN_SECONDS = 0.005  # that a session with pipelined commands runs before others have their turn
-
-
-class State(enum.Flag):
-    """RFC 3501 3."""
-
-    NOT_AUTHENTICATED = enum.auto()
-    AUTHENTICATED = enum.auto()
-    SELECTED = enum.auto()
-
-
-ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
-SIGNED_IN = State.AUTHENTICATED | State.SELECTED
-
-
-class Disconnected(Exception):
-    """The peer is gone, or took nothing for too long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What is told of the selected mailbox (RFC 5465 6.1): messages that come and go, at once or
-    when RFC 3501 lets us, and flags."""
-
-    messages: bool = True
-    flags: bool = True
-    immediate: bool = False
-
-
-class Teller(Protocol):
-    """What NOTIFY set up; `commands/notify.py` has the real one."""
-
-    async def tell(self) -> None:
-        """Queues what is new in mailboxes that are not selected."""
-        ...
-
-    async def tell_new(self, view: View, top: int) -> None:
-        """Queues what the client wants to know of messages above this UID."""
-        ...
-
-    @property
-    def close(self) -> Callable[[], None]: ...
-
-
-class Wire(Protocol):
-    """The connection underneath; `server.py` has the real one."""
-
-    secure: bool  # TLS is up
-    private: bool  # TLS, or the peer is this very machine
-    peer: str  # address for the log and for counting failed logins
-
-    def write(self, octets: bytes) -> None: ...
-    async def drain(self) -> None:
-        """Waits until the peer has taken most of what was written. Raises Disconnected when it
-        is gone, or takes nothing for `limits.IMAP_WRITE_SECONDS`."""
-        ...
-
-    @property
-    def compressed(self) -> bool:
-        """Whether COMPRESS is active."""
-        ...
-
-    def start_compression(self) -> None:
-        """From here on all octets, both ways, are deflated."""
-        ...
-
-    def write_last(self, octets: bytes) -> None:
-        """Writes, and ends the compression of both sides behind it, if there is one."""
-        ...
-
-    async def start_tls(self) -> None:
-        """Raises Disconnected when the handshake fails."""
-        ...
-
-    def resume(self) -> None:
-        """The session has consumed what was buffered: read on."""
-        ...
-
-
-class Throttle(Protocol):
-    """Counts failed logins by peer address."""
-
-    def failed(self, peer: str) -> float:
-        """Seconds that this peer must wait for its answer."""
-        ...
-
-    def succeeded(self, peer: str) -> None: ...
-
-
-@dataclass(slots=True)
-class Services:
-    """What every session is given."""
-
-    store: Store
-    bus: Bus
-    passwords: Passwords
-    mailboxes: OpenMailboxes
-    throttle: Throttle
-    new_sink: Callable[[int], Sink]  # with the octets that it may keep in memory
-    logins: dict[str, int]  # open sessions by login, for the cap
-    starttls: bool  # whether a certificate is there to offer
-    quota: Quota | None = None  # of every login; without it nothing is limited
-    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
-    on_interest: Callable[[LoginId], None] = lambda _: None  # a device looks: is there new mail?
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The command at hand. `uid` is True for the UID variants."""
-
-    tag: bytes
-    name: str
-    uid: bool
 
 
 Run = Callable[["Session", Request, Scanner], Awaitable[Reply | None]]

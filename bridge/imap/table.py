@@ -74,7 +74,8 @@ from bridge.imap.protocol import subscribe as subscribe_grammar
 from bridge.imap.protocol import thread as thread_grammar
 from bridge.imap.protocol.scanner import Scanner
 from bridge.imap.replies import Reply
-from bridge.imap.session import ANY, SIGNED_IN, Request, Row, Session, State
+from bridge.imap.seams import ANY, SIGNED_IN, Request, State
+from bridge.imap.session import Row, Session
 
 V = TypeVar("V")
 

@@ -24,7 +24,8 @@ from bridge.bus import Bus
 from bridge.imap import mailboxes
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.protocol.connection import CommandReady
-from bridge.imap.session import Services, Session, Throttle
+from bridge.imap.seams import Services, Throttle
+from bridge.imap.session import Session
 from bridge.imap.table import TABLE
 from bridge.model import Flag, Login
 from tests.support.memory_store import BOX, LOGIN, MemoryStore, MemoryTx

@@ -16,8 +16,8 @@ from bridge.auth.passwords import Passwords
 from bridge.auth.throttle import LoginThrottle
 from bridge.bus import Bus
 from bridge.imap.mailboxes import OpenMailboxes
+from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
-from bridge.imap.session import Services
 from bridge.model import Quota, Secret
 from bridge.spool import Spool
 from bridge.store.api import Store

@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.imap.session import Disconnected, Services, Session
+from bridge.imap.seams import Disconnected, Services
+from bridge.imap.session import Session
 from bridge.imap.table import TABLE
 from bridge.model import Login
 from tests.support.second_parser import accept

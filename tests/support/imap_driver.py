@@ -22,7 +22,7 @@ from bridge import limits
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
 from bridge.imap.mailboxes import OpenMailboxes
-from bridge.imap.session import Services, Throttle
+from bridge.imap.seams import Services, Throttle
 from bridge.model import Flag
 from bridge.spool import Spool
 from bridge.store.api import ReadTx, Store

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bridge.imap.protocol.acl import OfIdentifier, OfMailbox, SetAcl
 from bridge.imap.protocol.responses import astring
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 RIGHTS = b"lrswipkxtea"
 VIRTUAL = b"cd"  # RFC 4314 2.1.1: the rights of RFC 2086 that old clients look for

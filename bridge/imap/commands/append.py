@@ -17,7 +17,8 @@ from bridge.imap.commands.quota import require_room
 from bridge.imap.protocol.append import Append, AppendMessage
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.mime.parser import scan
 from bridge.model import Mailbox, MailboxId, NewMessage, Octets
 from bridge.store.api import NoSuchMailbox, WriteTx

@@ -16,7 +16,8 @@ from bridge.imap.protocol.authenticate import Authenticate, decode_response
 from bridge.imap.protocol.connection import Line
 from bridge.imap.protocol.scanner import ParseError
 from bridge.imap.replies import Bad, Bye, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Secret
 
 

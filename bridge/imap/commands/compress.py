@@ -9,7 +9,8 @@ from __future__ import annotations
 from bridge.imap.protocol.compress import Compress
 from bridge.imap.protocol.responses import tagged
 from bridge.imap.replies import Bye, No
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 
 async def run(session: Session, request: Request, value: Compress) -> None:

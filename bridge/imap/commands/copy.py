@@ -7,7 +7,8 @@ from bridge.imap.protocol.copy import Copy
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.responses import untagged
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Copied, MailboxId
 from bridge.store.api import NoSuchMailbox, WriteTx
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.create import Create
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Mailbox, SpecialUse
 from bridge.store.api import WriteTx
 

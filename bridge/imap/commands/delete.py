@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bridge.imap.protocol.delete import Delete
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import MailboxId
 from bridge.store.api import WriteTx
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bridge.imap.protocol.enable import Enable
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 IMPLIED = {"QRESYNC": ("CONDSTORE",)}  # RFC 7162 3.2.3
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from bridge.imap.protocol.bare import Bare
 from bridge.imap.protocol.expunge import UidExpunge
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.store.api import UidRanges
 
 

@@ -33,7 +33,8 @@ from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Disconnected, Request, Session, log
+from bridge.imap.seams import Disconnected, Request
+from bridge.imap.session import Session, log
 from bridge.imap.view import View
 from bridge.mime.decoding import UnknownEncoding
 from bridge.model import Flag, MailboxId

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bridge import __version__
 from bridge.imap.protocol.id import Id
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session, log
+from bridge.imap.seams import Request
+from bridge.imap.session import Session, log
 
 
 async def run(session: Session, request: Request, value: Id) -> Reply:

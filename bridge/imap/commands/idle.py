@@ -5,7 +5,8 @@ from __future__ import annotations
 from bridge.imap.protocol.bare import Bare
 from bridge.imap.protocol.connection import Line
 from bridge.imap.replies import Bad, Bye, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 KEEPALIVE_SECONDS = 120.0  # many home routers forget a silent connection after five minutes
 DONE = 64  # octets that a line in IDLE may have

@@ -19,7 +19,8 @@ from bridge.imap.commands.acl import my_rights_response
 from bridge.imap.commands.status import Figures, read_figures, require_items, status_response
 from bridge.imap.protocol.list import List, matches
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Mailbox
 from bridge.store.api import ReadTx
 

@@ -10,7 +10,8 @@ import asyncio
 
 from bridge.imap.protocol.login import Login
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session, log
+from bridge.imap.seams import Request
+from bridge.imap.session import Session, log
 from bridge.model import Secret
 
 

@@ -17,7 +17,8 @@ from bridge.imap.commands.create import special_use
 from bridge.imap.protocol.metadata import GetMetadata, SetMetadata
 from bridge.imap.protocol.responses import astring, literal, string
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import LoginId, SpecialUse
 from bridge.store.api import ReadTx, TooMany, WriteTx
 

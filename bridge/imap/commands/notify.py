@@ -27,7 +27,8 @@ from bridge.imap.protocol.fetch import Item, Simple
 from bridge.imap.protocol.notify import Group, Notify
 from bridge.imap.protocol.responses import astring
 from bridge.imap.replies import CommandError, Reply
-from bridge.imap.session import Request, Session, Watch
+from bridge.imap.seams import Request, Watch
+from bridge.imap.session import Session
 from bridge.imap.view import View
 from bridge.model import Change, Mailbox, MailboxId
 from bridge.store.api import NoSuchMailbox, ReadTx

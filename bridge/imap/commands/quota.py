@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bridge.imap.protocol.quota import GetQuota, GetQuotaRoot, SetQuota
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Quota, Usage
 from bridge.store.api import ReadTx
 

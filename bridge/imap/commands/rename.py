@@ -5,7 +5,8 @@ from __future__ import annotations
 from bridge.imap.commands.create import DELIMITER, check_name
 from bridge.imap.protocol.rename import Rename
 from bridge.imap.replies import No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 
 async def run(session: Session, request: Request, value: Rename) -> Reply:

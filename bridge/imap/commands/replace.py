@@ -13,7 +13,8 @@ from bridge.imap.commands.quota import require_room
 from bridge.imap.protocol.replace import Replace
 from bridge.imap.protocol.responses import untagged
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Mailbox
 from bridge.store.api import NoSuchMailbox, WriteTx
 

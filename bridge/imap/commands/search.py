@@ -19,7 +19,8 @@ from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.responses import quoted, search_result
 from bridge.imap.protocol.search import Key, ModSeq, Refused, Returns, Search, leaves
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.imap.view import View
 from bridge.model import EntryRow, MailboxId, MessageId, Octets
 from bridge.store.api import Columns, ReadTx, StoreError

@@ -15,7 +15,8 @@ from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import untagged
 from bridge.imap.protocol.select import Qresync, Select
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.imap.view import View
 
 Ranges = Sequence[tuple[int, int]]  # closed, rising, disjoint

@@ -7,7 +7,8 @@ from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.responses import search_result
 from bridge.imap.protocol.sort import Sort
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.store.api import ReadTx, SortColumn
 
 COLUMNS: dict[str, SortColumn] = {

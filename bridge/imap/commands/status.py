@@ -10,7 +10,8 @@ from bridge import limits
 from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.status import Status
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import Mailbox
 from bridge.store.api import ReadTx
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.store import Store
 from bridge.imap.replies import Bad, No, Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.imap.view import View
 from bridge.model import EntryState, Stored
 from bridge.store.api import WriteTx

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bridge.imap.protocol.subscribe import Subscribe
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.store.api import WriteTx
 
 

@@ -9,7 +9,8 @@ from bridge.imap.commands.search import accepted, matching
 from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.thread import Node, Thread, thread_result
 from bridge.imap.replies import Reply
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 from bridge.model import ThreadRow
 from bridge.store.api import ReadTx
 

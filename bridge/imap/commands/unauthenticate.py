@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bridge.imap.protocol.bare import Bare
 from bridge.imap.protocol.responses import tagged
-from bridge.imap.session import Request, Session
+from bridge.imap.seams import Request
+from bridge.imap.session import Session
 
 
 async def run(session: Session, request: Request, value: Bare) -> None:
