@@ -115,6 +115,8 @@ def _print_settings(daemon: Daemon, password: str, config: Path) -> None:
     authority = daemon.certificate.ca_pem_path
     url = f"imaps://localhost:{port}/INBOX;MAILINDEX=1"
     curl = ["curl", "--silent", "--cacert", str(authority), "--user", f"{USER}:{password}", url]
+    # As it was called: in a virtual environment it may not be on the PATH.
+    program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "popbridge" else "popbridge"
     print(
         f"""
 {MESSAGES} messages are here. In any mail program, on this machine:
@@ -131,8 +133,8 @@ Read the first message:
 
 Ask how it is, or let it poll again:
 
-  popbridge status --config {shlex.quote(str(config))}
-  popbridge poll --config {shlex.quote(str(config))}
+  {program} status --config {shlex.quote(str(config))}
+  {program} poll --config {shlex.quote(str(config))}
 
 Ctrl-C ends it, and nothing is kept.""",
         flush=True,
