@@ -165,7 +165,7 @@ class Session:
         except Disconnected:
             pass
         except NoSuchMailbox:
-            await self._say_bye("The selected mailbox was deleted")
+            await self._say_bye("The selected mailbox was deleted or numbered anew; connect again")
         except Exception:
             log.exception("session failed", peer=self.wire.peer)
             await self._say_bye("Internal error, please connect again")
