@@ -21,7 +21,8 @@ Figures: TypeAlias = Mapping[str, int | str]
 # What protocol.status.ITEMS names, one for one.
 FACTS: Final[Mapping[str, Callable[[ReadTx, Mailbox], int | str]]] = {
     "MESSAGES": lambda tx, row: row.messages,
-    "RECENT": lambda tx, row: max(0, row.uidnext - row.first_recent) if row.messages else 0,
+    # An upper bound where some of them were expunged unseen: no count is worth O(mailbox).
+    "RECENT": lambda tx, row: min(row.messages, max(0, row.uidnext - row.first_recent)),
     "UIDNEXT": lambda tx, row: row.uidnext,
     "UIDVALIDITY": lambda tx, row: row.uidvalidity,
     "UNSEEN": lambda tx, row: row.unseen,
