@@ -96,3 +96,15 @@ def test_the_config_in_readme_is_one_that_check_takes(tmp_path: Path) -> None:
 def test_the_commands_to_paste_are_there_once_each() -> None:
     setups = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert [each.rpartition("/")[2] for each in setups] == ["popbridge demo", "pytest"]
+
+
+def test_every_standard_names_the_tests_that_prove_it() -> None:
+    lines = [line.split("|") for line in section("Supported standards").splitlines()]
+    rows = [line for line in lines if len(line) == 6][2:]
+    assert len(rows) == len(first_column("Supported standards"))
+    for _, rfc, _, _, proof, _ in rows:
+        names = proof.replace(",", " ").split()
+        assert names, rfc
+        for name in names:
+            pattern = name if name.endswith(".py") else f"tests/transcripts/{name}.txt"
+            assert [*ROOT.glob(pattern), *(ROOT / "tests" / "pop3").glob(pattern)], (rfc, name)
