@@ -19,7 +19,7 @@ from typing import TypeVar
 from bridge.cli.demo import MESSAGES
 from bridge.cli.demo_maildrop import DemoMaildrop
 from bridge.cli.demo_messages import sample_messages
-from tests.support.house import require
+from tests.support.require import require
 
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 SAMPLES = [b"A: 1\r\n\r\n.dot\r\n..two\r\nend\r\n", b"B: 2\r\n\r\n", b"C: 3\r\n\r\nno end"]

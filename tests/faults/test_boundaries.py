@@ -19,8 +19,8 @@ import pytest
 
 from tests.faults.mail import maildrop
 from tests.faults.storm import Storm
-from tests.support.house import require
 from tests.support.pop3_server import Pop3Server
+from tests.support.require import require
 
 EVERY = os.environ.get("POPBRIDGE_BOUNDARIES") == "all"
 SEED = int(os.environ.get("POPBRIDGE_SEED", secrets.randbelow(1_000_000)))

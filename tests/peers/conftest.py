@@ -9,7 +9,8 @@ import pytest
 
 from bridge.daemon import Daemon
 from tests.support.dovecot import Dovecot
-from tests.support.house import MESSAGES, account, require, running
+from tests.support.house import MESSAGES, account, running
+from tests.support.require import require
 from tests.support.samples import samples
 from tests.support.wire import Wire
 

@@ -13,7 +13,8 @@ from imapclient import IMAPClient
 from bridge.daemon import Daemon
 from tests.support.devices import Mbsync
 from tests.support.dovecot import Dovecot
-from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
+from tests.support.house import ADDRESS, MESSAGES, PASSWORD
+from tests.support.require import require
 from tests.support.samples import samples
 from tests.support.terminal import Terminal
 from tests.support.watch import shown

@@ -9,7 +9,8 @@ from imapclient import IMAPClient
 
 from bridge.daemon import Daemon
 from tests.support.devices import Phone
-from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
+from tests.support.house import ADDRESS, MESSAGES, PASSWORD
+from tests.support.require import require
 from tests.support.samples import sample
 from tests.support.watch import shown
 from tests.support.wire import Wire

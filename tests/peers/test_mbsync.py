@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bridge.daemon import Daemon
 from tests.support.devices import Mbsync
-from tests.support.house import MESSAGES, require
+from tests.support.house import MESSAGES
+from tests.support.require import require
 from tests.support.wire import Wire
 
 

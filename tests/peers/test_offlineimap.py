@@ -7,7 +7,8 @@ from pathlib import Path
 from bridge.daemon import Daemon
 from tests.support.devices import Device, Mbsync, Offlineimap, Phone
 from tests.support.dovecot import Dovecot
-from tests.support.house import MESSAGES, require
+from tests.support.house import MESSAGES
+from tests.support.require import require
 from tests.support.samples import sample, samples
 from tests.support.wire import Wire
 

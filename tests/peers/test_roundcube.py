@@ -11,7 +11,8 @@ import pytest
 
 from bridge.daemon import Daemon
 from tests.support.dovecot import Dovecot
-from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require, require_file
+from tests.support.house import ADDRESS, MESSAGES, PASSWORD
+from tests.support.require import require, require_file
 from tests.support.samples import sample
 from tests.support.watch import shown
 from tests.support.wire import Wire

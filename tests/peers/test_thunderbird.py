@@ -16,7 +16,8 @@ import pytest
 from bridge.daemon import Daemon
 from tests.support.devices import Phone
 from tests.support.dovecot import Dovecot
-from tests.support.house import ADDRESS, MESSAGES, PASSWORD, require
+from tests.support.house import ADDRESS, MESSAGES, PASSWORD
+from tests.support.require import require
 from tests.support.samples import samples
 from tests.support.thunderbird import Pref, Thunderbird
 from tests.support.watch import shown

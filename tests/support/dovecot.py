@@ -29,6 +29,8 @@ from typing import Self
 
 import trustme
 
+from tests.support.require import require
+
 _CONFIG = """\
 base_dir = {run}
 state_dir = {run}
@@ -134,9 +136,7 @@ class Dovecot:
         self._serial = itertools.count(1)
 
     def __enter__(self) -> Self:
-        binary = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if binary is None:
-            raise RuntimeError("Dovecot is missing: apt-get install dovecot-pop3d dovecot-imapd")
+        binary = require("dovecot")
         self._prepare()
         self._process = subprocess.Popen(
             [binary, "-F", "-c", str(self.folder / "dovecot.conf")],

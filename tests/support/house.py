@@ -8,13 +8,8 @@ async with running(tmp_path, [account(dovecot)]) as daemon:
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from bridge import config
 from bridge.daemon import Daemon
@@ -60,23 +55,3 @@ def write_config(folder: Path, accounts: Sequence[dict[str, object]]) -> Path:
 
 def running(folder: Path, accounts: Sequence[dict[str, object]]) -> Daemon:
     return Daemon(config.load(write_config(folder, accounts)))
-
-
-def require(program: str) -> str:
-    """The path of a peer's program. In CI a missing one is a failure, elsewhere a skip."""
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if found is None:
-        _missing(program)
-    return found
-
-
-def require_file(path: str) -> None:
-    """As `require`, for what a peer's package brings beside programs."""
-    if not Path(path).exists():
-        _missing(path)
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and CI must have it")
-    pytest.skip(f"{what} is not installed")
