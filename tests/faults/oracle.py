@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge.store.migrate import load as load_schema
 from bridge.store.opening import DATABASE
 from bridge.store.sqlite.check import faults as faults_of_database
 from tests.faults.device import Flags, Seen
@@ -212,6 +213,9 @@ class Oracle:
         try:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
                 return
+            ((schema,),) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
+            if int(schema) < len(load_schema("bridge.store.sqlite")):
+                return  # it died between two migrations, before there was any mail
             self.faults += faults_of_database(db)
             rows = db.execute("SELECT id, uidvalidity, uidnext, highestmodseq FROM mailbox")
             self._counters(rows.fetchall())
