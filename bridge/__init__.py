@@ -6,7 +6,7 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     4  imap.server  web.server  sync.schedule                 sockets, clocks, files
     3  imap.session/commands/table/view   sync.poll           async, no sockets
     2  store.api  bus  pop3.client  auth  tls  spool  logs    doors to disk and to others
-    1  imap.protocol  pop3.protocol  mime  sync.plan  sync.identity  web.status   pure
+    1  imap.protocol  pop3.protocol  mime  sync.plan  sync.identity  profiles  web.status   pure
     0  model  limits
 
     model.py    the words as values             limits.py   every cap on what a peer may do
@@ -16,7 +16,8 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     mime/       message bytes -> structure      pop3/       we are the client
     imap/       we are the server               store/      SQLite behind one door
     sync/       what a poll does                auth/       who may sign in, SASL
-    web/        health and status               cli/        one file a command
+    web/        the page, health, control       cli/        one file a command
+    profiles/   us, told to mail programs
 """
 
 __version__ = "0.1.0"

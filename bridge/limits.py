@@ -109,3 +109,4 @@ SECRET_COMMAND_SECONDS = 30.0
 # --- web --------------------------------------------------------------------------------
 WEB_CONNECTIONS = 64
 WEB_HEADER = 16 * 1024
+AUTODISCOVER_REQUEST = 16 * 1024  # octets of a question of Outlook's

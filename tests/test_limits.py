@@ -120,6 +120,7 @@ REACHED = {
     "CONFIG_VALUES": "test_config.py::test_a_file_of_a_billion_laughs_is_refused",
     "SECRET_COMMAND_SECONDS": "auth/test_secrets.py::test_a_command_that_does_not_end",
     "WEB_CONNECTIONS": "web/test_server.py::test_more_connections_than_that_are_refused",
+    "AUTODISCOVER_REQUEST": "profiles/test_xml.py::test_what_is_no_request",
     "WEB_HEADER": "web/test_server.py::test_a_header_without_end_is_cut",
 }
 
