@@ -1,0 +1,56 @@
+"""W11: how long until the last of many idle devices knows of a new message?"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+from collections.abc import Iterator
+from time import perf_counter, perf_counter_ns
+
+from bench import corpus
+from bench.imap.servers import Server
+from bench.imap.workload import Row, Sizes, Workload
+
+FROM_ONE_ADDRESS = 90
+PUSHES = 5
+
+
+def measure(server: Server, sizes: Sizes) -> Iterator[tuple[str, float]]:
+    for label, devices in zip(("some", "many"), sizes.devices, strict=True):
+        yield f"push to {label} devices", _push(server, devices) * 1e3
+
+
+def _push(server: Server, devices: int) -> float:
+    """The best of some pushes, in seconds from APPEND to the last EXISTS."""
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for number in range(devices):
+            client = server.client(source=f"127.0.0.{1 + number // FROM_ONE_ADDRESS}")
+            idle.append(stack.enter_context(client))
+            client.run("SELECT INBOX")
+            client.socket.sendall(b"i IDLE\r\n")
+            assert client.socket.recv(4096).startswith(b"+")
+            client.socket.setblocking(False)
+        writer = stack.enter_context(server.client(source="127.0.0.250"))
+        selector = stack.enter_context(selectors.DefaultSelector())
+        for client in idle:
+            selector.register(client.socket, selectors.EVENT_READ)
+        best = float("inf")
+        for _ in range(PUSHES):
+            message = b"X-Bench: %d\r\n" % perf_counter_ns() + corpus.tiny(1)
+            waiting = {client.socket for client in idle}
+            start = perf_counter()
+            writer.append("INBOX", [message])
+            while waiting:
+                for key, _ in selector.select(30):
+                    if b"EXISTS" in key.fileobj.recv(65536):  # type: ignore[union-attr]
+                        waiting.discard(key.fileobj)  # type: ignore[arg-type]
+            best = min(best, perf_counter() - start)
+        return best
+
+
+WORKLOAD = Workload(
+    "W11",
+    (Row("push to some devices", ratio=0.02), Row("push to many devices", ratio=0.05)),
+    measure,
+)
