@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from bridge import __version__, config, logs
+from bridge.auth.devices import LOOK_SECONDS, Devices, DeviceState
 from bridge.auth.passwords import Passwords, Verifier
 from bridge.auth.throttle import LoginThrottle
 from bridge.auth.tokens import AccessToken, Grants
@@ -36,13 +37,15 @@ from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
 from bridge.imap.table import ROWS
 from bridge.model import Account, PollReport, Quota, Secret, ServerDelete
+from bridge.profiles.access import Access, access
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
 from bridge.store.opening import open_store
 from bridge.sync.poll import Poller
 from bridge.sync.retention import Policy
 from bridge.sync.schedule import Job, NoSuchAccount, Schedule
-from bridge.tls import CertificateError, ServerCertificate
+from bridge.tls import CertificateError, ServerCertificate, lan_addresses
+from bridge.web.devices import NewDevice
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
 
@@ -104,9 +107,12 @@ class Daemon:
         stack.push_async_callback(self.store.close)
         bus = Bus()
         self.store.on_change = bus.publish
-        self.certificate = await asyncio.to_thread(_certificate, settings)
-        self._passwords = Passwords(verifiers)
+        self.certificate = await asyncio.to_thread(server_certificate, settings)
+        self._devices = await Devices.open(self.store, time.time)
+        self._passwords = Passwords(verifiers, self._devices.known, salt_key=self._devices.salt_key)
+        self._devices.on_change = self._passwords.replace_devices
         stack.callback(self._passwords.close)
+        stack.push_async_callback(self._leave_devices)
         spool = functools.partial(Spool, settings.data_dir)
         self._imap = ImapServer(
             Services(
@@ -120,6 +126,7 @@ class Daemon:
                 starttls=True,
                 quota=_quota(settings),
                 hidden=_hidden(settings),
+                devices=self._devices,
             ),
             self.certificate.context,
         )
@@ -136,8 +143,8 @@ class Daemon:
         self._imap.services.on_interest = self._schedule.interest
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
-        housekeeping = loop.create_task(self._keep_house())
-        stack.callback(housekeeping.cancel)
+        for task in (self._keep_house(), self._keep_devices()):
+            stack.callback(loop.create_task(task).cancel)
 
     async def _listen(self, places: Sequence[Listen], *, tls: bool) -> list[int]:
         ports = []
@@ -185,6 +192,21 @@ class Daemon:
                 log.warning("housekeeping put off", error=str(error))
             await asyncio.sleep(PURGE_EVERY_SECONDS)
 
+    async def _keep_devices(self) -> None:
+        """Keeps up with the devices in the store."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._devices.look()
+            except StoreError as error:
+                log.warning("devices not looked at", error=str(error))
+
+    async def _leave_devices(self) -> None:
+        try:
+            await self._devices.close()
+        except StoreError as error:
+            log.warning("when devices were last seen is not kept", error=str(error))
+
     async def reload(self, settings: Config) -> None:
         """Takes accounts, logins, passwords, intervals and the certificate's files anew.
 
@@ -217,6 +239,39 @@ class Daemon:
     async def deletes(self, address: str | None) -> Sequence[ServerDelete]:
         """The audit of deletes at providers, the newest first."""
         return await self.store.read(lambda tx: tx.server_deletes(address))
+
+    async def devices(self, login: str | None) -> Sequence[DeviceState]:
+        """The devices of a login or of all. Raises LookupError."""
+        if login is not None:
+            self._login(login)
+        return self._devices.states(login)
+
+    async def add_device(self, login: str | None, name: str) -> NewDevice:
+        """Raises LookupError, ValueError, DeviceExists, TooMany."""
+        device, password = await self._devices.add(self._login(login), name)
+        log.info("device added", login=device.login, device=device.name)
+        reach = self.access
+        clients = self.config.clients(device.login, reach)
+        return NewDevice(device.login, device.name, password, reach, clients)
+
+    async def revoke_device(self, name: str, login: str | None) -> DeviceState:
+        """Raises LookupError."""
+        gone = await self._devices.revoke(name, login)
+        log.info("device revoked", login=gone.login, device=gone.name)
+        return DeviceState(gone)
+
+    def _login(self, name: str | None) -> str:
+        """The login of that name, or the only one. Raises LookupError."""
+        return self.config.login(name)
+
+    @property
+    def access(self) -> Access:
+        """How devices reach us."""
+        imap = self.config.imap
+        plain = zip((each.host for each in imap.listen), self.imap_ports, strict=False)
+        tls = zip((each.host for each in imap.listen_tls), self.imap_tls_ports, strict=False)
+        fingerprint = self.certificate.fingerprint
+        return access(imap.hostname, lan_addresses(), list(plain), list(tls), fingerprint)
 
     async def status(self) -> Status:
         """The facts for `popbridge status`, /status.json and the health checks."""
@@ -255,7 +310,7 @@ def _purge(tx: WriteTx) -> int:
     return tx.purge(int(time.time()) - PURGE_AFTER_SECONDS)
 
 
-def _verifiers(settings: Config) -> dict[str, Verifier]:
+def _verifiers(settings: Config) -> dict[str, Verifier | None]:
     return {login.name: login.verifier() for login in settings.logins}
 
 
@@ -287,10 +342,12 @@ def _hidden(settings: Config) -> dict[str, frozenset[str]]:
     return hidden
 
 
-def _certificate(settings: Config) -> ServerCertificate:
+def server_certificate(settings: Config) -> ServerCertificate:
     files = settings.imap.certificate
     if files is None:
-        return ServerCertificate.auto(settings.data_dir)
+        return ServerCertificate.auto(
+            settings.data_dir, [settings.imap.hostname] if settings.imap.hostname else []
+        )
     return ServerCertificate.from_files(files.cert, files.key)
 
 

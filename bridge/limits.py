@@ -37,6 +37,8 @@ IMAP_CONNECTIONS_PER_LOGIN = 100
 IMAP_FAILED_LOGIN_DELAY = 1.0  # doubles with each failure in a row from one address
 IMAP_FAILED_LOGIN_DELAY_MOST = 8.0
 PASSWORD = 1024
+DEVICES_PER_LOGIN = 100
+DEVICE_NAME = 100  # characters
 
 # --- mailboxes --------------------------------------------------------------------------
 MAILBOX_NAME = 1_000  # octets of UTF-8

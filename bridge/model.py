@@ -15,6 +15,7 @@ AccountId = NewType("AccountId", int)
 LoginId = NewType("LoginId", int)
 MailboxId = NewType("MailboxId", int)
 MessageId = NewType("MessageId", int)
+DeviceId = NewType("DeviceId", int)
 
 
 class Octets(Protocol):
@@ -64,6 +65,30 @@ class Login:
 
     id: LoginId
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProof:
+    """What proves a device password without holding it: its SHA-256, for LOGIN and PLAIN, and
+    the StoredKey and ServerKey of SCRAM-SHA-256 (RFC 5802 3). A fast hash is enough, for the
+    password is 128 bits from the machine's own random source."""
+
+    digest: bytes = field(repr=False)
+    stored_key: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device that may sign in at a login, by a password of its own. Times in seconds since
+    the epoch; `last_seen` is None until it came first, and up to some minutes old."""
+
+    id: DeviceId
+    login: str
+    name: str
+    created: int
+    last_seen: int | None
+    proof: DeviceProof
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,10 +306,10 @@ def _own_names() -> list[str]:
     names = [host] if host else []
     if host and "." not in host:
         names.append(f"{host}.local")
-    return [*names, "localhost", "127.0.0.1", "::1", *_lan_addresses()]
+    return [*names, "localhost", "127.0.0.1", "::1", *lan_addresses()]
 
 
-def _lan_addresses() -> list[str]:
+def lan_addresses() -> list[str]:
     """The addresses that the routes out of here start from. Nothing is sent: a connected UDP
     socket only looks the route up. The targets are documentation addresses."""
     found = []

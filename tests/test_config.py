@@ -28,7 +28,7 @@ from bridge.config import (
     load,
 )
 from bridge.config import tree as yamltree
-from bridge.model import Auth, Endpoint, Security
+from bridge.model import Auth, Endpoint, Secret, Security
 
 ROOT = Path(__file__).parent.parent
 HASH = PasswordHash("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$o8Z4P7Jt6c3Cfb1XbY3aHg")
@@ -551,7 +551,7 @@ def test_any_password_in_single_quotes_and_in_a_file(folder: Path, password: str
     text = GOOD.replace("username: me, password: abc", f"username: me, password: {quoted}")
     config = good(text.replace("me@gmx.de, password: abc", "me@gmx.de, password_file: secret"))
     verifier = config.logins[0].verifier()
-    assert not isinstance(verifier, PasswordHash)
+    assert isinstance(verifier, Secret)
     assert config.accounts[0].password().reveal() == verifier.reveal() == password
 
 

@@ -55,6 +55,8 @@ REACHED = {
         "auth/test_throttle.py::test_the_wait_doubles_up_to_its_cap_and_is_forgiven"
     ),
     "PASSWORD": "auth/test_passwords.py::test_too_long_is_refused_unseen",
+    "DEVICES_PER_LOGIN": "auth/test_devices.py::test_devices_are_capped",
+    "DEVICE_NAME": "auth/test_devices.py::test_names",
     "MAILBOX_NAME": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
     "MAILBOX_DEPTH": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
     "MAILBOXES_PER_LOGIN": "store/test_mailboxes.py::test_mailboxes_are_capped_with_their_parents",

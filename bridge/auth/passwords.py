@@ -1,4 +1,4 @@
-"""Who may sign in: passwords of logins, plain or argon2id.
+"""Who may sign in: the passwords of logins, plain or argon2id, and those of their devices.
 
 Rules:
 - Nothing about a login shows in the time that a refusal takes: an unknown name costs what a
@@ -6,7 +6,9 @@ Rules:
 - argon2id is meant to be slow (64 MiB and 0.1 to 0.4 s) and phones open five connections at
   once: equal questions that are asked together are answered together, and a password that was
   right stays known for some minutes, as a digest under a key that lives as long as the process.
-- It runs in few threads, never on the event loop; who gives up waiting leaves the queue.
+- A device password is 128 random bits, so that one round of SHA-256 proves it: it is looked for
+  first, and costs the same for every name.
+- argon2 runs in few threads, never on the event loop; who gives up waiting leaves the queue.
 - What verified before `replace` never helps after it.
 """
 
@@ -16,7 +18,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -24,8 +26,8 @@ from typing import TypeAlias
 import argon2
 
 from bridge import limits
-from bridge.auth import scram
-from bridge.model import Secret
+from bridge.auth import devices, scram
+from bridge.model import Device, DeviceId, Secret
 
 _THREADS = 2  # each takes 64 MiB while it works
 _REMEMBERED_SECONDS = 300.0
@@ -70,6 +72,14 @@ def _matches(hashed: PasswordHash, password: Secret) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who proved itself: a login, by the password of one of its devices or (None) its own."""
+
+    login: str
+    device: DeviceId | None = None
+
+
 @dataclass(slots=True)
 class _Asked:
     task: asyncio.Task[bool]
@@ -81,55 +91,78 @@ class Passwords:
 
     def __init__(
         self,
-        verifiers: Mapping[str, Verifier],
+        verifiers: Mapping[str, Verifier | None],
+        devices: Sequence[Device] = (),
         *,
+        salt_key: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """None stands for a login that has devices alone. `salt_key` is what the proofs of the
+        devices were made with."""
         self._key = secrets.token_bytes(32)
+        self._salt_key = salt_key or secrets.token_bytes(32)
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
         self._turn = asyncio.Semaphore(_THREADS)
         self._nobody = self._digest(Secret(secrets.token_hex(16)))
+        self._known: Sequence[Device] = devices
         self.replace(verifiers)
 
-    def replace(self, verifiers: Mapping[str, Verifier]) -> None:
+    def replace(self, verifiers: Mapping[str, Verifier | None]) -> None:
         """Takes the logins of a new config; sessions that are signed in are not touched."""
         self._plain: dict[str, bytes] = {}
         self._hashed: dict[str, PasswordHash] = {}
         for name, verifier in verifiers.items():
             if isinstance(verifier, PasswordHash):
                 self._hashed[name] = verifier
-            else:
+            elif verifier is not None:
                 self._plain[name] = self._digest(verifier)
         dearest = max(self._hashed.values(), key=lambda each: each.cost, default=None)
         self._decoy = dearest
-        plain = {name: each for name, each in verifiers.items() if isinstance(each, Secret)}
-        self._scram = scram.Verifiers(plain, others=len(self._hashed))
+        self._names = frozenset(verifiers)
+        self._for_scram = {
+            name: each for name, each in verifiers.items() if not isinstance(each, PasswordHash)
+        }
         self._remembered: dict[str, tuple[bytes, float]] = {}
         self._running: dict[tuple[str, bytes], _Asked] = {}
+        self.replace_devices(self._known)
 
-    async def verify(self, name: str, password: Secret) -> bool:
-        """Is this the password of the login `name`? Unknown names take as long as wrong ones."""
+    def replace_devices(self, known: Sequence[Device]) -> None:
+        """Takes the devices that there are now; those of logins that the config lacks wait."""
+        self._known = known
+        found = [each for each in known if each.login in self._names]
+        self._devices = {
+            self._device_key(each.login, each.proof.digest): SignedIn(each.login, each.id)
+            for each in found
+        }
+        self._scram = scram.Verifiers(self._for_scram, found, len(self._hashed), self._salt_key)
+
+    async def verify(self, name: str, password: Secret) -> SignedIn | None:
+        """Whoever has this password at the login `name`; None for a wrong one. Unknown names take
+        as long as wrong passwords."""
         try:
             size = len(password.reveal().encode())
         except UnicodeEncodeError:  # lone surrogates: no password of ours holds them
-            return False
+            return None
         if size > limits.PASSWORD:
-            return False
+            return None
+        device = self._devices.get(self._device_key(name, devices.digest(password)))
+        if device is not None:
+            return device
         digest = self._digest(password)
         known, until = self._remembered.get(name, (self._nobody, 0.0))
         if hmac.compare_digest(digest, known) and self._clock() < until:
-            return True
+            return SignedIn(name)
         if hmac.compare_digest(digest, self._plain.get(name, self._nobody)):
-            return True
+            return SignedIn(name)
         hashed = self._hashed.get(name)
         against = hashed or self._decoy
         if against is None:
-            return False
+            return None
         right = await self._ask(name, digest, against, password) and hashed is not None
         if right and self._hashed.get(name) is hashed:
             self._remembered[name] = (digest, self._clock() + _REMEMBERED_SECONDS)
-        return right
+        return SignedIn(name) if right else None
 
     # --- SCRAM --------------------------------------------------------------------------
 
@@ -148,13 +181,25 @@ class Passwords:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, exchange.challenge, client_first)
 
-    def signed_in(self, exchange: scram.Exchange, client_final: bytes) -> tuple[str, bytes]:
-        """The login that proved itself, and our own proof for it. Raises ScramRefused."""
-        signature = exchange.signature(client_final)
+    async def signed_in(
+        self, exchange: scram.Exchange, client_final: bytes
+    ) -> tuple[SignedIn, bytes]:
+        """Who proved itself, and our own proof for it. Raises ScramRefused, also where what was
+        proved does not count any more."""
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            signature = await loop.run_in_executor(self._threads, exchange.signature, client_final)
         login = exchange.verifiers.login(exchange.name)
-        if login is None or exchange.verifiers is not self._scram:
+        if login is None:
             raise scram.ScramRefused
-        return login, signature
+        found = SignedIn(login, exchange.device)
+        if found.device is None:
+            counts = exchange.verifiers.passwords is self._for_scram
+        else:
+            counts = found in self._devices.values()
+        if not counts:
+            raise scram.ScramRefused
+        return found, signature
 
     # --- argon2 -------------------------------------------------------------------------
 
@@ -179,6 +224,10 @@ class Passwords:
         async with self._turn:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, _matches, against, password)
+
+    def _device_key(self, name: str, digest: bytes) -> bytes:
+        message = name.encode(errors="surrogatepass") + b"\0" + digest
+        return hmac.digest(self._key, message, "sha256")
 
     def _digest(self, password: Secret) -> bytes:
         return hmac.digest(self._key, password.reveal().encode(errors="surrogatepass"), "sha256")

@@ -1,30 +1,37 @@
 """SCRAM-SHA-256 as a server speaks it (RFC 5802, RFC 7677): the password is never said.
 
 Rules:
-- It takes the password itself to make the keys, so that a login with a hash cannot have it. A
-  device takes the strongest way that is announced and does not fall back: where one login cannot,
-  SCRAM is announced to nobody (`Verifiers.complete`).
-- A name that nobody has gets a salt too, always the same one while the process lives, and costs
-  what a real one costs; only the proof fails.
-- Keys are made anew for each exchange and kept no longer: a salt costs 10,000 rounds, about 5 ms
-  in a thread.
-- An exchange that began before a new config came ends without a login.
+- A login may have several passwords: that of the config, and one for each device. They share one
+  salt, which is all that an exchange must know before the proof comes; the proof is then held
+  against each.
+- It takes the password itself to make the keys, or the keys that were made with it, so that a
+  login with a hash cannot have it. A device takes the strongest way that is announced and does not
+  fall back: where one login cannot, SCRAM is announced to nobody (`Verifiers.complete`).
+- A name that nobody has gets a salt too, always the same one, and costs what a real one costs: as
+  many proofs are tried for each name as the login with the most devices has.
+- Keys of the config's passwords are made anew for each exchange and kept no longer: a salt costs
+  10,000 rounds, about 5 ms in a thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import scramp
 from scramp.utils import saslprep
 
-from bridge.model import Secret
+from bridge.model import Device, DeviceId, DeviceProof, Secret
 
-ITERATIONS: Final = 10_000  # RFC 7677 4: at least 4096
+# RFC 7677 4: at least 4096. The keys of devices are kept and were made with it: a change would
+# lock all of them out.
+ITERATIONS: Final = 10_000
 _SALT: Final = 16  # octets
+_MECHANISM: Final = scramp.ScramMechanism("SCRAM-SHA-256")
 
 Keys = tuple[bytes, bytes, bytes, int]  # salt, StoredKey, ServerKey, iterations
 
@@ -33,34 +40,73 @@ class ScramRefused(Exception):
     """The exchange failed: a wrong proof, an unknown name, or no SCRAM message at all."""
 
 
+def salt(key: bytes, login: str) -> bytes:
+    """The salt of a login's passwords, under the key of this store. RFC 4013 may not allow the
+    name: then there is no SCRAM, and the salt does not matter."""
+    with contextlib.suppress(scramp.ScramException):
+        login = saslprep(login)
+    return hmac.digest(key, login.encode(errors="surrogatepass"), "sha256")[:_SALT]
+
+
+def keys(password: Secret, salted: bytes) -> tuple[bytes, bytes]:
+    """StoredKey and ServerKey (RFC 5802 3). Takes milliseconds."""
+    _, stored, server, _ = _MECHANISM.make_auth_info(password.reveal(), ITERATIONS, salted)
+    return stored, server
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    name: str
+    password: Secret | None
+    devices: tuple[tuple[DeviceId, DeviceProof], ...]
+
+
 class Verifiers:
     """The passwords of the logins that can use SCRAM, by prepared name (RFC 4013)."""
 
-    def __init__(self, plain: Mapping[str, Secret], others: int) -> None:
-        """`others` counts the logins whose password is not known."""
-        self._key = secrets.token_bytes(32)
-        self._passwords: dict[str, tuple[str, Secret]] = {}
-        for name, password in plain.items():
+    def __init__(
+        self,
+        passwords: Mapping[str, Secret | None],
+        devices: Sequence[Device],
+        others: int,
+        key: bytes,
+    ) -> None:
+        """`passwords` has None for a login that has devices alone, `others` counts the logins
+        whose password is not known."""
+        self._key = key
+        self._logins: dict[str, _Login] = {}
+        self.passwords = passwords
+        for name, password in passwords.items():
             try:
-                saslprep(password.reveal())
+                if password is not None:
+                    saslprep(password.reveal())
                 prepared = saslprep(name)
             except scramp.ScramException:
                 others += 1
                 continue
-            others += prepared in self._passwords  # two names that SCRAM cannot tell apart
-            self._passwords[prepared] = name, password
-        self.complete = bool(plain) and not others
+            others += prepared in self._logins  # two names that SCRAM cannot tell apart
+            proofs = tuple((each.id, each.proof) for each in devices if each.login == name)
+            self._logins[prepared] = _Login(name, password, proofs)
+        self.complete = bool(passwords) and not others
+        self._most = max((len(each.devices) for each in self._logins.values()), default=0)
 
     def login(self, prepared: str) -> str | None:
-        found = self._passwords.get(prepared)
-        return found[0] if found is not None else None
+        found = self._logins.get(prepared)
+        return found.name if found is not None else None
 
-    def keys(self, prepared: str) -> Keys:
-        """Of the name, or of a name that nobody has."""
-        salt = hmac.digest(self._key, prepared.encode(), "sha256")[:_SALT]
-        _, password = self._passwords.get(prepared, ("", None))
-        text = secrets.token_hex() if password is None else password.reveal()
-        made: Keys = scramp.ScramMechanism("SCRAM-SHA-256").make_auth_info(text, ITERATIONS, salt)
+    def keys(self, prepared: str) -> Sequence[tuple[DeviceId | None, Keys]]:
+        """All that this name, or one that nobody has, may prove; None is the config's password."""
+        salted = hmac.digest(self._key, prepared.encode(), "sha256")[:_SALT]
+        found = self._logins.get(prepared, _Login("", None, ()))
+        password = found.password or Secret(secrets.token_hex())
+        made: list[tuple[DeviceId | None, Keys]] = [
+            (None, (salted, *keys(password, salted), ITERATIONS))
+        ]
+        for device, proof in found.devices:
+            made.append((device, (salted, proof.stored_key, proof.server_key, ITERATIONS)))
+        for _ in range(self._most - len(found.devices)):
+            nobody = secrets.token_bytes(32), secrets.token_bytes(32)
+            made.append((DeviceId(0), (salted, *nobody, ITERATIONS)))
         return made
 
 
@@ -70,28 +116,49 @@ class Exchange:
     def __init__(self, verifiers: Verifiers) -> None:
         self.verifiers = verifiers
         self.name = ""  # as the client said it, prepared
-        self._server = scramp.ScramMechanism("SCRAM-SHA-256").make_server(self._keys)
-
-    def _keys(self, prepared: str) -> Keys:
-        self.name = prepared
-        return self.verifiers.keys(prepared)
+        self.device: DeviceId | None = None  # whose password was proved; None: the config's
+        self._servers: list[tuple[DeviceId | None, scramp.ScramServer]] = []
 
     def challenge(self, client_first: bytes) -> bytes:
         """b"n,,n=alice,r=..." -> b"r=...,s=...,i=10000". Raises ScramRefused."""
+        said = ""
+        nonce = secrets.token_urlsafe(18)
         try:
-            self._server.set_client_first(client_first.decode())
-            return str(self._server.get_server_first()).encode()
+            text = client_first.decode()
+            self.name = _name(text)
+            for device, known in self.verifiers.keys(self.name):
+                server = _MECHANISM.make_server(lambda _, known=known: known, s_nonce=nonce)
+                server.set_client_first(text)
+                said = str(server.get_server_first())
+                self._servers.append((device, server))
         except (scramp.ScramException, ValueError, KeyError):
             raise ScramRefused from None
+        return said.encode()
 
     def signature(self, client_final: bytes) -> bytes:
         """b"c=biws,r=...,p=..." -> b"v=...", our proof that we know the password too. Raises
         ScramRefused; RFC 5802 7 would let us say why, which helps who guesses."""
-        try:
-            self._server.set_client_final(client_final.decode())
-            signed = str(self._server.get_server_final()).encode()
-        except (scramp.ScramException, ValueError, KeyError):
-            raise ScramRefused from None
-        if self.verifiers.login(self.name) is None:
+        signed: dict[DeviceId | None, bytes] = {}
+        for device, server in self._servers:
+            try:
+                server.set_client_final(client_final.decode())
+                signed[device] = str(server.get_server_final()).encode()
+            except (scramp.ScramException, ValueError, KeyError):
+                continue
+        if not signed or self.verifiers.login(self.name) is None:
             raise ScramRefused
-        return signed
+        self.device, signature = next(iter(signed.items()))
+        return signature
+
+
+def _name(client_first: str) -> str:
+    """The name in a client's first message, prepared. Raises ScramException."""
+    heard = ""
+
+    def listen(prepared: str) -> Keys:
+        nonlocal heard
+        heard = prepared
+        return bytes(_SALT), bytes(32), bytes(32), ITERATIONS
+
+    _MECHANISM.make_server(listen).set_client_first(client_first)
+    return heard

@@ -61,7 +61,8 @@ def ask(
     if response.status == http.client.OK:
         return said
     reason = said.get("error") if isinstance(said, dict) else None
-    code = Exit.USAGE if response.status == http.client.NOT_FOUND else Exit.TRY_LATER
+    ours = (http.client.NOT_FOUND, http.client.BAD_REQUEST)
+    code = Exit.USAGE if response.status in ours else Exit.TRY_LATER
     raise Failure(code, str(reason or f"the daemon answered {response.status}; look at its log"))
 
 

@@ -15,6 +15,7 @@ from bridge.cli.account import account
 from bridge.cli.check import check
 from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
+from bridge.cli.device import device
 from bridge.cli.healthcheck import healthcheck
 from bridge.cli.log import log
 from bridge.cli.poll import poll
@@ -35,6 +36,7 @@ app.command("run")(run_command)
 for each in (check, poll, status, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")
+app.add_typer(device, name="device")
 app.add_typer(log, name="log")
 
 

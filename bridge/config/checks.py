@@ -116,7 +116,8 @@ class _Check:
                 self._once(seen, value, path)
 
     def _secrets(self) -> None:
-        """Each holder of a secret has one source for it, and says it without a comment behind."""
+        """Each holder of a secret has one source for it, and says it without a comment behind. A
+        login may have none: its devices have passwords of their own."""
         inline = False
         for path, holder in (*self._each("accounts", "pop3"), *self._each("logins")):
             known = ["password", "password_file"]
@@ -125,7 +126,7 @@ class _Check:
             if len(given) > 1:
                 text = f"is a second source for this password, beside {given[0]}"
                 self.add((*path, given[1]), text, "delete one of the two")
-            elif not given:
+            elif not given and path[0] == "accounts":
                 advice = f"write {known[1]}: secrets/name, or {known[0]} or {known[2]}"
                 self.add(path, "has no password", advice)
             for key in given:

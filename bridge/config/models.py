@@ -32,6 +32,8 @@ from bridge.config import values
 from bridge.config.values import quoted
 from bridge.config.values import wrong as _wrong
 from bridge.model import Auth, Endpoint, Proxy, Secret, Security
+from bridge.profiles.access import Access
+from bridge.profiles.settings import ClientSettings, MailServer
 
 PORTS = {Security.TLS: 995, Security.STARTTLS: 110, Security.NONE: 110}
 _INTERVAL = "a time from 1s to 30d such as 30s, 10m, 1h or 2d"
@@ -302,6 +304,9 @@ class ImapConfig(_Section):
         description="a list of addresses",
         examples=['["0.0.0.0:1993"]'],
     )
+    hostname: Annotated[str, BeforeValidator(values.hostname)] | None = Field(
+        default=None, description="a host name or an address", examples=["homeserver.local"]
+    )
     certificate: Annotated[CertificateFiles | None, BeforeValidator(_certificate)] = Field(
         default=None,
         description="auto, or cert and key",
@@ -464,6 +469,13 @@ class AccountConfig(_Section):
             proxy=pop3.proxy,
         )
 
+    @property
+    def outgoing(self) -> MailServer:
+        """Where mail of this address is sent: a guess beside the POP3 server, `pop.gmx.net` ->
+        `smtp.gmx.net`."""
+        host = re.sub(r"^(?:pops?|pop3s?|mail)\.", "smtp.", self.pop3.host)
+        return MailServer(host, 465, Security.TLS, self.pop3.username)
+
     def password(self) -> Secret:
         """The provider's password, read anew each time. Blocks (a file, a command of up to 30 s):
         call it in a thread. Raises SecretError."""
@@ -488,13 +500,14 @@ class LoginConfig(_HasSecret):
         default=(), description="a list of capabilities", examples=["[QRESYNC]"]
     )
 
-    def verifier(self) -> Verifier:
-        """What `auth.passwords.Passwords` takes. Raises SecretError."""
+    def verifier(self) -> Verifier | None:
+        """What `auth.passwords.Passwords` takes: None where there are passwords of devices
+        alone. Raises SecretError."""
         if self.password_hash is not None:
             return self.password_hash
         if self.password is not None:
             return self.password
-        return read_secret(self.password_file or Path())
+        return read_secret(self.password_file) if self.password_file is not None else None
 
 
 def _state_folder() -> Path:
@@ -531,3 +544,29 @@ class Config(_Section):
         description="a list of logins",
         examples=["[{name: me@example.org, password_file: ...}]"],
     )
+
+    def clients(self, login: str, reach: Access) -> tuple[ClientSettings, ...]:
+        """What mail programs must know, for each account whose mail the login shows."""
+        tls = reach.tls_port is not None
+        imap = MailServer(
+            reach.host,
+            (reach.tls_port if tls else reach.port) or 0,
+            Security.TLS if tls else Security.STARTTLS,
+            login,
+        )
+        return tuple(
+            ClientSettings(each.address, imap, each.outgoing)
+            for each in self.accounts
+            if each.login_name == login
+        )
+
+    def login(self, name: str | None) -> str:
+        """The login of that name, or the only one that there is. Raises LookupError with a
+        sentence."""
+        names = [each.name for each in self.logins]
+        if name in names or (name is None and len(names) == 1):
+            return name or names[0]
+        known = ", ".join(names) or "none"
+        if name is None:
+            raise LookupError(f"there are several logins ({known}); say which, with --login")
+        raise LookupError(f"there is no login {name}; the config has {known}")

@@ -6,6 +6,7 @@ Rule: a value that may hold a secret is not repeated.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -57,6 +58,21 @@ def proxy(value: object) -> object:
     if parts.path not in ("", "/") or parts.query or parts.fragment or (password and not username):
         raise mistake
     return Proxy(parts.hostname, port, username, Secret(password) if username else None)
+
+
+def hostname(value: object) -> object:
+    """What devices call this machine: a DNS name, or an address without brackets."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        if not re.fullmatch(r"(?=.*[a-zA-Z])[a-zA-Z0-9.-]{1,253}", value):
+            raise wrong(
+                f"is {quoted(value)}, a host name or an address is wanted",
+                "write hostname: homeserver.local",
+            ) from None
+    return value
 
 
 def endpoint(value: object) -> object:

@@ -15,7 +15,7 @@ from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.view import View
-from bridge.model import LoginId, Quota, Sink
+from bridge.model import DeviceId, LoginId, Quota, Sink
 from bridge.store.api import Store
 
 
@@ -105,6 +105,34 @@ class Throttle(Protocol):
     def succeeded(self, peer: str) -> None: ...
 
 
+class Devices(Protocol):
+    """Who is connected by which device's password; `bridge.auth.devices` has the real one."""
+
+    def enter(self, device: DeviceId | None, session: Stoppable) -> None:
+        """The session signed in so (None: by the login's own password)."""
+        ...
+
+    def leave(self, device: DeviceId | None, session: Stoppable) -> None: ...
+    def name(self, device: DeviceId | None) -> str:
+        """What a person calls it; empty for None."""
+        ...
+
+
+class Stoppable(Protocol):
+    """A session, as far as who revokes its password must know it."""
+
+    def stop(self, why: str) -> None: ...
+
+
+class NoDevices:
+    """Where no device has a password of its own."""
+
+    def enter(self, device: DeviceId | None, session: Stoppable) -> None: ...
+    def leave(self, device: DeviceId | None, session: Stoppable) -> None: ...
+    def name(self, device: DeviceId | None) -> str:
+        return ""
+
+
 @dataclass(slots=True)
 class Services:
     """What every session is given."""
@@ -119,6 +147,7 @@ class Services:
     starttls: bool  # whether a certificate is there to offer
     quota: Quota | None = None  # of every login; without it nothing is limited
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
+    devices: Devices = field(default_factory=NoDevices)
     on_interest: Callable[[LoginId], None] = lambda _: None  # a device looks: is there new mail?
 
 

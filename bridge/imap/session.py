@@ -46,7 +46,7 @@ from bridge.imap.seams import (
     Wire,
 )
 from bridge.imap.view import View
-from bridge.model import Login, MailboxId, Sink
+from bridge.model import DeviceId, Login, MailboxId, Sink
 from bridge.store.api import (
     MailboxExists,
     NoSuchMailbox,
@@ -90,6 +90,7 @@ class Session:
         self.connection = Connection()
         self.activity = asyncio.Event()  # input came, or the mailbox changed, or stop was asked
         self.login: Login | None = None
+        self._device: DeviceId | None = None  # whose password it signed in with
         self.view: View | None = None
         self.enabled: set[str] = set()  # extensions that change what we send (RFC 5161)
         self.hidden: frozenset[str] = frozenset()  # capabilities that this login is not offered
@@ -172,8 +173,7 @@ class Session:
         finally:
             self.leave_mailbox()
             self.set_watch(Watch(), None)
-            if self.login is not None:
-                self.services.logins[self.login.name] -= 1
+            self._sign_out()
             self._close_sinks()
 
     async def _tell(self) -> bool:
@@ -507,13 +507,14 @@ class Session:
         if self.teller is not None and self.view is not None and self.view.mailbox.id == mailbox:
             self.made.update(uids)
 
-    def welcome(self, login: Login) -> None:
+    def welcome(self, login: Login, device: DeviceId | None = None) -> None:
         """The peer is who it says. Raises No at the cap of sessions a login."""
         held = self.services.logins.get(login.name, 0)
         if held >= limits.IMAP_CONNECTIONS_PER_LOGIN:
             raise No("Too many devices are connected; close one", b"LIMIT")
         self.services.logins[login.name] = held + 1
-        self.login = login
+        self.login, self._device = login, device
+        self.services.devices.enter(device, self)
         self.hidden = self.services.hidden.get(login.name, frozenset())
         self.connection.authenticated = True
 
@@ -522,13 +523,17 @@ class Session:
         remember is forgotten here."""
         self.leave_mailbox()
         self.set_watch(Watch(), None)
-        if self.login is not None:
-            self.services.logins[self.login.name] -= 1
-        self.login = None
+        self._sign_out()
         self._login_until = asyncio.get_running_loop().time() + limits.IMAP_LOGIN_SECONDS
         self.hidden = frozenset()
         self.enabled.clear()
         self.connection.authenticated = self.connection.utf8 = False
+
+    def _sign_out(self) -> None:
+        if self.login is not None:
+            self.services.logins[self.login.name] -= 1
+            self.services.devices.leave(self._device, self)
+        self.login = self._device = None
 
     async def _say_bye(self, why: str) -> None:
         self.send(untagged(b"BYE", why))

@@ -1,5 +1,6 @@
 """Us, told to mail programs: a QR code, an Apple profile, autoconfig, Autodiscover. Pure.
 
+    access.py        how a device reaches us
     settings.py      what a mail program must know        qr.py            Thunderbird for Android
     mobileconfig.py  iPhone, iPad, Mac                     autoconfig.py    Thunderbird, own domains
                                                            autodiscover.py  Outlook, own domains

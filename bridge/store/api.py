@@ -26,6 +26,9 @@ from bridge.model import (
     AccountState,
     Change,
     Copied,
+    Device,
+    DeviceId,
+    DeviceProof,
     EntryRow,
     EntryState,
     KnownItem,
@@ -87,8 +90,12 @@ class MailboxExists(StoreError):
     """The login has a mailbox of that name already."""
 
 
+class DeviceExists(StoreError):
+    """The login has a device of that name already."""
+
+
 class TooMany(StoreError):
-    """A cap of `limits.py` was reached: mailboxes, keywords, UIDs."""
+    """A cap of `limits.py` was reached: mailboxes, keywords, UIDs, devices."""
 
 
 class ReadTx(Protocol):
@@ -98,6 +105,9 @@ class ReadTx(Protocol):
     def login(self, name: str) -> Login | None: ...
     def accounts(self) -> Sequence[Account]: ...
     def account_states(self) -> Sequence[AccountState]: ...
+    def devices(self) -> Sequence[Device]:
+        """Those of all logins, in the order in which they were added."""
+        ...
 
     # mailboxes
     def mailboxes(self, login: LoginId) -> Sequence[Mailbox]: ...
@@ -201,6 +211,18 @@ class WriteTx(ReadTx, Protocol):
         ...
 
     def record_poll(self, account: AccountId, state: AccountState) -> None: ...
+    def add_device(self, login: LoginId, name: str, proof: DeviceProof, now: int) -> Device:
+        """Raises DeviceExists, TooMany."""
+        ...
+
+    def revoke_device(self, device: DeviceId) -> None: ...
+    def see_devices(self, seen: Mapping[DeviceId, int]) -> None:
+        """When each of these was last seen; a device that is gone is passed over."""
+        ...
+
+    def ensure_secret(self, name: str, fresh: bytes) -> bytes:
+        """A secret of this store's own: what was kept under the name first, ever."""
+        ...
 
     # mailboxes
     def create_mailbox(

@@ -3,6 +3,7 @@
     web.listen               GET /livez /readyz /status.json
     data_dir/control.sock    GET /status  POST /poll?address=
                              GET /deletes?address=  GET /deletes/planned?address=
+                             and those of devices.py
 
 Rules:
 - A request over TCP must name this machine in Host (an address, localhost, its own name), or it
@@ -34,10 +35,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bridge import limits
 from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
+from bridge.web.devices import DeviceControl, device_routes
 from bridge.web.status import Json, Status, delete_json, report_json, status_json
 
 
-class Control(Protocol):
+class Control(DeviceControl, Protocol):
     """What the daemon answers and does."""
 
     async def status(self) -> Status: ...
@@ -214,6 +216,7 @@ def control_app(daemon: Control) -> Starlette:
             Route("/poll", poll, methods=["POST"]),
             Route("/deletes", deletes, methods=["GET"]),
             Route("/deletes/planned", planned, methods=["GET"]),
+            *device_routes(daemon),
         ]
     )
 

@@ -12,7 +12,13 @@ import pytest
 
 from bridge import limits
 from bridge.auth import passwords as module
-from bridge.auth.passwords import PasswordHash, Passwords, Verifier, hash_password
+from bridge.auth.passwords import (
+    PasswordHash,
+    Passwords,
+    SignedIn,
+    Verifier,
+    hash_password,
+)
 from bridge.model import Secret
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
@@ -81,7 +87,7 @@ async def test_our_own_hash(opened: list[Passwords]) -> None:
 async def test_five_connections_pay_once(opened: list[Passwords], counted: Counted) -> None:
     found = make(opened, {"me": hashed("abc")})
     answers = await asyncio.gather(*(found.verify("me", Secret("abc")) for _ in range(5)))
-    assert answers == [True] * 5
+    assert answers == [SignedIn("me")] * 5
     assert await found.verify("me", Secret("abc"))
     assert counted.checks == 1
 

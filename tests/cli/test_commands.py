@@ -22,6 +22,7 @@ from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
 from bridge.tls import CertificateError
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
+from tests.support.control import FakeDevices
 
 CONFIG = """\
 data_dir: data
@@ -40,10 +41,11 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-class FakeDaemon:
+class FakeDaemon(FakeDevices):
     """Answers on data/control.sock, from a thread of its own."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reports: Sequence[PollReport] = ()
         self.accounts: Sequence[AccountStatus] = ()
         self.database_ok = True

@@ -20,12 +20,14 @@ from bridge.model import AccountState, PollReport, ServerDelete
 from bridge.web import control_socket
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
+from tests.support.control import FakeDevices
 
 
-class Fake:
+class Fake(FakeDevices):
     """A daemon with one account."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.polled: list[str | None] = []
         self.database_ok = True
 

@@ -51,13 +51,13 @@ async def scram(session: Session, request: Request, initial: bytes | None) -> Re
     response = initial if initial is not None else await ask(session)
     try:
         challenge = await passwords.challenge(exchange, response)
-        login, signature = passwords.signed_in(exchange, await ask(session, challenge))
+        found, signature = await passwords.signed_in(exchange, await ask(session, challenge))
     except ScramRefused:
         raise await refuse(session, exchange.name) from None
     # RFC 5802 5: the client checks us too, and says nothing more, or "*".
     if await ask(session, signature):
         raise Bad("SCRAM is over with an empty response")
-    return await admit(session, request, login)
+    return await admit(session, request, found)
 
 
 async def ask(session: Session, challenge: bytes = b"") -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.auth.passwords import SignedIn
 from bridge.imap.protocol.login import Login
 from bridge.imap.replies import No, Reply
 from bridge.imap.seams import Request
@@ -29,9 +30,10 @@ async def sign_in(session: Session, request: Request, name: str, password: Secre
     """Signs in, or raises No [AUTHENTICATIONFAILED] after the peer's delay."""
     require_privacy(session)
     services = session.services
-    if not await services.passwords.verify(name, password):
+    found = await services.passwords.verify(name, password)
+    if found is None:
         raise await refuse(session, name)
-    return await admit(session, request, name)
+    return await admit(session, request, found)
 
 
 async def refuse(session: Session, name: str) -> No:
@@ -42,11 +44,18 @@ async def refuse(session: Session, name: str) -> No:
     return No("Wrong user name or password", b"AUTHENTICATIONFAILED")
 
 
-async def admit(session: Session, request: Request, name: str) -> Reply:
-    """Signs in the login that proved itself. Raises No at the cap of sessions."""
+async def admit(session: Session, request: Request, found: SignedIn) -> Reply:
+    """Signs in whoever proved itself. Raises No at the cap of sessions."""
     services = session.services
     services.throttle.succeeded(session.wire.peer)
-    session.welcome(await services.store.write(lambda tx: tx.ensure_login(name)))
-    log.info("login", peer=session.wire.peer, login=name, tls=session.wire.secure)
+    login = await services.store.write(lambda tx: tx.ensure_login(found.login))
+    session.welcome(login, found.device)
+    log.info(
+        "login",
+        peer=session.wire.peer,
+        login=login.name,
+        device=services.devices.name(found.device),
+        tls=session.wire.secure,
+    )
     # RFC 3501 7.1: the capabilities after login save the client a round trip.
     return Reply(f"{request.name} completed", b"CAPABILITY " + session.capabilities())

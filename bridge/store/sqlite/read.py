@@ -23,6 +23,8 @@ from bridge.model import (
     Account,
     AccountId,
     AccountState,
+    Device,
+    DeviceProof,
     EntryRow,
     EntryState,
     KnownItem,
@@ -163,6 +165,16 @@ class SqliteRead:
             FROM account ORDER BY id"""
         )
         return list(starmap(AccountState, rows))
+
+    def devices(self) -> Sequence[Device]:
+        rows = self._all(
+            """SELECT d.id, l.name, d.name, d.created, d.last_seen, d.digest, d.stored_key,
+                d.server_key FROM device AS d JOIN login AS l ON l.id = d.login_id ORDER BY d.id"""
+        )
+        return [
+            Device(number, login, name, created, last_seen, DeviceProof(*proof))
+            for number, login, name, created, last_seen, *proof in rows
+        ]
 
     # --- mailboxes ----------------------------------------------------------------------
 

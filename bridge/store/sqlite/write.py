@@ -1,4 +1,4 @@
-"""One transaction of the writer: `WriteTx` in SQL. Here: messages, accounts, maildrops, purge.
+"""One transaction of the writer: `WriteTx` in SQL. Here: messages, accounts, devices, maildrops.
 
 Mailboxes are in `write_mailboxes`, entries in `write_entries`, what they share in `write_base`.
 """
@@ -6,7 +6,7 @@ Mailboxes are in `write_mailboxes`, entries in `write_entries`, what they share 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from bridge import limits
@@ -14,6 +14,9 @@ from bridge.model import (
     Account,
     AccountId,
     AccountState,
+    Device,
+    DeviceId,
+    DeviceProof,
     ListedItem,
     LoginId,
     MessageId,
@@ -21,7 +24,7 @@ from bridge.model import (
     Poison,
     ServerDelete,
 )
-from bridge.store.api import StoreError
+from bridge.store.api import DeviceExists, StoreError, TooMany
 from bridge.store.sqlite.write_mailboxes import MailboxWrites, checked
 
 _DAY = 86_400
@@ -144,6 +147,41 @@ class SqliteWrite(MailboxWrites):
             WHERE id = :account""",
             {**asdict(state), "account": account, "day": _DAY},
         )
+
+    # --- devices ------------------------------------------------------------------------
+
+    def add_device(self, login: LoginId, name: str, proof: DeviceProof, now: int) -> Device:
+        ((said,),) = self._all("SELECT name FROM login WHERE id = ?", (login,))
+        names = [
+            row[0] for row in self._all("SELECT name FROM device WHERE login_id = ?", (login,))
+        ]
+        if name in names:
+            raise DeviceExists(f"{said} has a device named {name} already; choose another name.")
+        if len(names) >= limits.DEVICES_PER_LOGIN:
+            raise TooMany(f"{said} has {len(names)} devices; revoke one that is not used any more.")
+        ((number,),) = self._all(
+            """INSERT INTO device (login_id, name, created, digest, stored_key, server_key)
+            VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+            (login, name, now, proof.digest, proof.stored_key, proof.server_key),
+        )
+        return Device(DeviceId(number), said, name, now, None, proof)
+
+    def revoke_device(self, device: DeviceId) -> None:
+        self._all("DELETE FROM device WHERE id = ?", (device,))
+
+    def see_devices(self, seen: Mapping[DeviceId, int]) -> None:
+        self._many(
+            "UPDATE device SET last_seen = ? WHERE id = ?",
+            ((moment, device) for device, moment in seen.items()),
+        )
+
+    def ensure_secret(self, name: str, fresh: bytes) -> bytes:
+        self._all(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (f"secret {name}", fresh),
+        )
+        ((kept,),) = self._all("SELECT value FROM meta WHERE key = ?", (f"secret {name}",))
+        return bytes(kept)
 
     # --- maildrops ----------------------------------------------------------------------
 
