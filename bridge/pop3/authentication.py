@@ -6,6 +6,8 @@ Rules:
   XOAUTH2, which Google and Microsoft document for POP3, then OAUTHBEARER.
 - The next way is tried only when the server did not know the one before, or nothing by which it
   could judge the secret was said: a refused secret is refused once.
+- APOP that is refused without a code is no refused secret: servers greet everybody with a
+  timestamp, and know the secrets of few. Where one hangs up then, it counts as refused.
 - A named way is the only one, announced or not.
 - Where the server announces UTF8 USER and the credentials are not ASCII, UTF8 is sent before them
   (RFC 6856 2.1 allows it in this state alone), and only then: in UTF-8 mode the server may send
@@ -74,16 +76,22 @@ class Authentication:
             )
         if self._capabilities.utf8_user and not (username + secret).isascii():
             await self._wire.command(b"UTF8")  # a -ERR leaves things as they are
-        status = None
+        status: Status | None = None
         unsaid = ""
         for way in self._ways():
+            before: Status | None = status
             try:
                 status, judged = await self._try(way, secret)
             except SaslError as error:  # nothing was said yet
                 unsaid = f"cannot be logged in to by {way}: {error}"
                 continue
+            except Pop3Error as error:
+                if before is not None and error.kind == "connect":  # it hung up on a refusal
+                    raise self._refused(before, secret) from error
+                raise
             if status.ok:
                 return
+            judged = judged and (way is not Auth.APOP or status.code != "")
             if judged and not quirks.is_unknown_command(status.code, status.text):
                 break
         raise self._wire.error("auth", unsaid) if status is None else self._refused(status, secret)
@@ -99,7 +107,7 @@ class Authentication:
 
     def _offers(self, way: Auth) -> bool:
         if way is Auth.APOP:
-            return self._stamp is not None
+            return self._stamp is not None and not self._quirk.apop_for_few
         return way is Auth.USER or _SASL[way] in self._capabilities.sasl
 
     async def _try(self, way: Auth, secret: str) -> _Answer:

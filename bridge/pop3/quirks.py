@@ -135,7 +135,8 @@ class Quirk:
 
     It is known by the end of its host name, or by a word of its greeting (in lower case).
     `least_interval` is in seconds: polled sooner, it refuses or locks. `auth_alone`: AUTH must be
-    sent without its initial response. `refused` says what a refused login probably means there.
+    sent without its initial response. `apop_for_few`: the timestamp of its greeting does not mean
+    that this user can log in by APOP. `refused` says what a refused login probably means there.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Quirk:
     greeting: str = ""
     least_interval: int = 0
     auth_alone: bool = False
+    apop_for_few: bool = False
     refused: str = ""
 
 
@@ -223,6 +225,13 @@ QUIRKS: tuple[Quirk, ...] = (
         "Microsoft Learn, 'POP protocol exchange': AUTH XOAUTH2 in two lines",
         greeting="microsoft exchange",
         auth_alone=True,
+    ),
+    Quirk(
+        "Solid POP3",
+        "solid-pop3d 0.15 of Debian (tests/peers): greets everybody with a timestamp, has secrets "
+        "for APOP only of whom pop_auth gave one, and hangs up after the refusal",
+        greeting="solid pop3 server",
+        apop_for_few=True,
     ),
     Quirk(
         "Yahoo and AOL",

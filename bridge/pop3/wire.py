@@ -41,6 +41,7 @@ from bridge.pop3.quirks import Kind
 
 _HEAD_START_SECONDS = 0.25  # RFC 8305 5: before the next address is tried beside this one
 _CLOSE_SECONDS = 2.0  # for the server to close after QUIT
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # of Linux; off again by itself
 _UNREAD_OCTETS = 512 * 1024  # waiting for their reader, at which the socket is not read
 
 
@@ -189,6 +190,7 @@ class Wire:
         """Sends lines that are no commands: the answers to a challenge."""
         assert self._link.transport is not None
         self._link.transport.write(b"".join(line + b"\r\n" for line in lines))
+        self._link.acknowledge_at_once()
 
     async def command(self, line: bytes) -> Status:
         """Sends a command and returns its one line of reply. Raises Pop3Error."""
@@ -306,6 +308,16 @@ class _Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods but not the class.
         self.transport = cast(asyncio.Transport, transport)
+
+    def acknowledge_at_once(self) -> None:
+        """What the server sends next. A server that writes its +OK and the message apart, and
+        leaves Nagle's algorithm on, waits for our delayed acknowledgement between the two: 40 ms
+        a message with popa3d 1.0 and solid-pop3d 0.15."""
+        assert self.transport is not None
+        connected = self.transport.get_extra_info("socket")
+        if _QUICKACK is not None and connected is not None:
+            with contextlib.suppress(OSError):  # gone already
+                connected.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def data_received(self, data: bytes) -> None:
         self.waiting.append(data)

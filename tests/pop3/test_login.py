@@ -100,6 +100,21 @@ async def test_a_mechanism_that_the_server_does_not_know_gives_way_to_the_next()
     assert verbs == [b"CAPA", b"APOP", b"AUTH", b"USER", b"PASS", b"QUIT"]
 
 
+async def test_APOP_refused_without_a_code_says_nothing_about_the_password() -> None:
+    replies: dict[bytes, bytes | deque[bytes]] = {b"APOP": b"-ERR authentication failed\r\n"}
+    async with Pop3Server(apop=True, replies=replies) as server:
+        said = await talk(server)
+    verbs = [line.split()[0] for line in said]
+    assert verbs == [b"CAPA", b"APOP", b"USER", b"PASS", b"QUIT"]
+
+
+async def test_a_server_that_hangs_up_after_refusing_APOP_refused_the_password() -> None:
+    replies: dict[bytes, bytes | deque[bytes]] = {b"APOP": b"-ERR authentication failed\r\n"}
+    async with Pop3Server(apop=True, replies=replies, hang_up=[b"USER"]) as server:
+        error = await refusal(server)
+    assert (error.kind, error.server_text) == ("auth", "authentication failed")
+
+
 @pytest.mark.parametrize("security", ["none", "tls"])
 async def test_a_refused_password_is_refused_once(security: Any) -> None:
     async with Pop3Server(security=security, apop=True, sasl=[b"PLAIN"]) as server:

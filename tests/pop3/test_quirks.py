@@ -19,7 +19,7 @@ def test_every_quirk_has_a_source_a_way_to_be_known_and_an_effect() -> None:
         assert quirk.name
         assert quirk.source
         assert bool(quirk.hosts) != bool(quirk.greeting)
-        assert quirk.refused or quirk.auth_alone or quirk.least_interval
+        assert quirk.refused or quirk.auth_alone or quirk.apop_for_few or quirk.least_interval
         assert quirk.greeting == quirk.greeting.lower()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import ssl
 from collections import deque
 from pathlib import Path
@@ -343,3 +344,14 @@ async def test_what_a_former_session_learnt_sends_LIST_and_UIDL_together() -> No
             learnt = opened.capabilities
             await opened.quit()
         assert server.ledger.count(b"CAPA") == 3  # the second session did not ask again
+
+
+async def test_what_a_server_sends_in_two_pieces_is_acknowledged_at_once() -> None:
+    """popa3d 1.0 and solid-pop3d 0.15 write +OK and message apart, with Nagle's algorithm."""
+    drop = [(b"u%d" % number, b"Subject: x\r\n\r\n") for number in range(1, 4)]
+    async with Pop3Server(drop, pipelining=False) as server, session(server) as opened:
+        await take(opened)
+        transport = opened._wire._link.transport
+        assert transport is not None
+        connected = transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1

@@ -14,17 +14,18 @@ def require(program: str) -> str:
     """The path of a peer's program. In CI a missing one is a failure, elsewhere a skip."""
     found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
     if found is None:
-        _missing(program)
+        missing(program)
     return found
 
 
 def require_file(path: str) -> None:
     """As `require`, for what a peer's package brings beside programs."""
     if not Path(path).exists():
-        _missing(path)
+        missing(path)
 
 
-def _missing(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Fails in CI, skips elsewhere."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is not installed")

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.model import Account, AccountState, Endpoint, PollReport, Secret, Security
 from bridge.store.api import Store, WriteTx
 from bridge.store.opening import open_store
 from bridge.sync.poll import Poller
 from tests.support.pop3_server import Item, Pop3Server
+
+
+class Maildrop(Protocol):
+    """A server that is polled in clear: the scripted one, or a real one."""
+
+    host: str
+    username: str
+    password: str
+
+    @property
+    def port(self) -> int: ...
+
 
 NOW = 1_800_000_000
 
@@ -74,7 +86,7 @@ class House:
         self.store, self.poller = fresh.store, fresh.poller
         return self
 
-    async def poll(self, server: Pop3Server, password: str | None = None) -> PollReport:
+    async def poll(self, server: Maildrop, password: str | None = None) -> PollReport:
         async def secret() -> Secret:
             return Secret(password or server.password)
 
