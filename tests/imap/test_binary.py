@@ -10,7 +10,7 @@ from bridge import limits
 from bridge.imap.commands.append import prepare
 from bridge.store.api import WriteTx
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 SIZE = 5 * limits.CHUNK + 4711
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 
 async def test_octets_of_any_kind_come_back_as_literal8(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bridge.store.api import (
     TooMany,
 )
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,31 @@
-"""Every dialogue of tests/transcripts, played against our endpoint."""
+"""Every dialogue of tests/transcripts, played twice: against sessions over a store, without socket
+or TLS, and against the whole daemon over TCP.
+
+(Dovecot plays most of them too, which checks the files: tests/peers/test_transcripts_dovecot.py.)
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
 from pathlib import Path
 
 import pytest
 import trustme
 
-from bridge import limits
+from bridge import config, limits
+from bridge.daemon import Daemon, loop_factory
 from bridge.imap import server as imap_server
 from bridge.model import Quota
-from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Player, Server, parse
+from tests.support import certificates
+from tests.support.endpoint import PASSWORD, Core
+from tests.support.imap_client import Server
+from tests.support.transcript import Player, Transcript, parse
 
 FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
+EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+LOGINS = ("alice", "bob")
 
 
 @pytest.fixture(scope="session")
@@ -22,28 +33,77 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(autouse=True)
-def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong password costs a second, which is another test's matter."""
+@pytest.fixture
+def transcript(path: Path, monkeypatch: pytest.MonkeyPatch) -> Transcript:
+    """The file, with the limits that it asks for."""
+    # A wrong password costs a second, which is another test's matter.
     monkeypatch.setattr(limits, "IMAP_FAILED_LOGIN_DELAY", 0.0)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-async def test_transcript(
-    path: Path, tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
-) -> None:
     transcript = parse(path)
     for name, value in transcript.limits.items():
         assert hasattr(limits, name), name
         monkeypatch.setattr(limits, name, value)
     if transcript.remote:
         monkeypatch.setattr(imap_server, "is_loopback", lambda peer: False)
-    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(ours)
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(theirs)
-    quota = Quota(*transcript.quota) if transcript.quota else None
-    async with Endpoint(tmp_path, tls=ours, quota=quota, hidden=transcript.hidden) as endpoint:
-        users = {name: (name, PASSWORD) for name in ("alice", "bob")}
-        server = Server("127.0.0.1", endpoint.port, users, theirs)
-        await Player(transcript, server).play()
+    return transcript
+
+
+@EVERY_FILE
+async def test_the_core_plays_it(path: Path, transcript: Transcript, tmp_path: Path) -> None:
+    quota = None
+    if transcript.quota:
+        storage, messages = transcript.quota
+        quota = Quota(int(storage.removesuffix("KB")) * 1024, messages)
+    remote, hidden = transcript.remote, transcript.hidden
+    async with Core(tmp_path, remote=remote, quota=quota, hidden=hidden) as core:
+        await Player(transcript, core).play()
+
+
+@EVERY_FILE
+def test_the_daemon_plays_it(
+    path: Path, transcript: Transcript, tmp_path: Path, authority: trustme.CA
+) -> None:
+    """On the event loop that the daemon has in production."""
+    settings = write_config(tmp_path, transcript, authority)
+    device = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(device)
+
+    async def play() -> None:
+        async with Daemon(config.load(settings)) as daemon:
+            users = {name: (name, PASSWORD) for name in LOGINS}
+            server = Server("127.0.0.1", daemon.imap_ports[0], users, device)
+            await Player(transcript, server).play()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(play())
+
+
+def write_config(folder: Path, transcript: Transcript, authority: trustme.CA) -> Path:
+    """What a user would write for it. JSON is YAML."""
+    cert, key = certificates.write(folder / "tls", authority)
+    imap: dict[str, object] = {
+        "listen": ["127.0.0.1:0"],
+        "listen_tls": [],
+        "certificate": {"cert": str(cert), "key": str(key)},
+    }
+    if transcript.quota:
+        storage, messages = transcript.quota
+        imap["quota"] = {"storage": storage, "messages": messages}
+    logins = [
+        {
+            "name": name,
+            "password": PASSWORD,
+            "hide_capabilities": sorted(transcript.hidden.get(name, ())),
+        }
+        for name in LOGINS
+    ]
+    path = folder / "config.yaml"
+    path.touch(mode=0o600)
+    content = {
+        "data_dir": "./data",
+        "imap": imap,
+        "web": {"listen": None},
+        "accounts": [],
+        "logins": logins,
+    }
+    path.write_text(json.dumps(content))
+    return path

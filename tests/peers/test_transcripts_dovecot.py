@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import transcript
+from tests.support import imap_client
 from tests.support.dovecot import Dovecot
 from tests.support.foreign_transcript import ForeignPlayer
-from tests.support.transcript import Server, parse
+from tests.support.imap_client import Server
+from tests.support.transcript import parse
 
 FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
 
@@ -135,7 +136,7 @@ async def test_dovecot_plays_it(path: Path, dovecot: Dovecot) -> None:
 async def test_dovecot_does_not_play_it(
     path: Path, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript, "PATIENCE", 3.0)
+    monkeypatch.setattr(imap_client, "PATIENCE", 3.0)
     with pytest.raises((AssertionError, KeyError, EOFError, OSError)):
         await play(path, dovecot)
 

@@ -13,13 +13,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from tests.support.transcript import Mismatch, Player, Server, Step, Transcript, shown
+from tests.support.imap_client import Place
+from tests.support.transcript import Mismatch, Player, Step, Transcript, shown
 
 
 class ForeignPlayer(Player):
     """Raises Mismatch for a line that goes wrong, and for an excuse that is not needed."""
 
-    def __init__(self, transcript: Transcript, server: Server, excused: frozenset[str]) -> None:
+    def __init__(self, transcript: Transcript, server: Place, excused: frozenset[str]) -> None:
         super().__init__(transcript, server)
         self.excused = excused
         self._differed: set[str] = set()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.imap.seams import Disconnected, Services
@@ -72,6 +72,9 @@ class Pipe:
             raise Disconnected
 
     async def start_tls(self) -> None: ...
+    def bindings(self) -> Mapping[str, bytes]:
+        return {}
+
     def resume(self) -> None: ...
 
     def break_off(self) -> None:

@@ -21,7 +21,8 @@ r"""Dialogues that read like the wire, with any number of clients, played agains
 
 Dialogue lines are CLIENT WHAT TEXT:
 
-    C:  sent as a line. Lines in a row leave in one segment: pipelining.
+    C:  sent as a line. Lines in a row leave in one segment: pipelining. {alice}, {bob} and
+        {password} (alice's) are what signs in at the server at hand.
     C>  sent as it stands, without CRLF; \r \n \0 \xff are octets, <A*9000> is 9,000 times A.
     S:  the next response. ~ is any text (~~ a tilde), {name} a token: the first time it is kept
         under that name, from then on (in C: too) it stands for what was kept.
@@ -35,8 +36,9 @@ Dialogue lines are CLIENT WHAT TEXT:
 
 Directives: `login CLIENT NAME` (greeting and answers are read away), `append`, `message`,
 `octets NAME SIZE` (a message of that size), `escaped NAME TEXT` (octets as in C>, without blanks),
+`base64 NAME TEXT` (for {NAME}: octets as in C>, where {alice} and the like stand for themselves),
 `limit NAME VALUE` (of bridge.limits), `remote` (nobody counts as being on this machine),
-`needs WORD...` (see `Transcript.needs`), `quota OCTETS MESSAGES`, `hide LOGIN CAPABILITY...`.
+`needs WORD...` (see `Transcript.needs`), `quota 3KB MESSAGES`, `hide LOGIN CAPABILITY...`.
 
 Nothing may come that is not expected: S: lines are all responses, in order, and at the end of
 the file every client says NOOP and LOGOUT and must hear nothing but their own answers. The order
@@ -48,17 +50,14 @@ names file and line, what was expected and what came.
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bridge.imap.protocol.deflate import Deflate
-from tests.support.second_parser import accept
-
-PATIENCE = 10.0
-LONGEST = 64 * 1024 * 1024
+from tests.support import imap_client
+from tests.support.imap_client import Place, Talk
 
 _LINE = re.compile(
     r"(\w+) (C:|C>|C\||C<|S:|U:|S\||S<|open|closed|close|tls|compress|select|examine)(?: (.*))?"
@@ -66,7 +65,6 @@ _LINE = re.compile(
 _NAME = re.compile(r"\{([a-z]\w*)\}")
 _REPEATED = re.compile(rb"<(.)\*(\d+)>", re.DOTALL)
 _FLAGS = re.compile(r"(FLAGS \()([^()]*)(\))")
-_LITERAL = re.compile(rb"\{(\d+)\}$")
 
 
 class Mismatch(AssertionError):
@@ -93,10 +91,11 @@ class Transcript:
     messages: dict[str, bytes] = field(default_factory=dict)
     appends: list[tuple[str, str, str]] = field(default_factory=list)  # mailbox, message, rest
     logins: list[tuple[str, str]] = field(default_factory=list)  # client, name
+    encoded: dict[str, str] = field(default_factory=dict)  # name -> what is sent as base64
     limits: dict[str, float] = field(default_factory=dict)
     needs: set[str] = field(default_factory=set)
     remote: bool = False
-    quota: tuple[int, int] | None = None  # octets, messages
+    quota: tuple[str, int] | None = None  # storage as the config has it, messages
     hidden: dict[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
     steps: list[Step] = field(default_factory=list)
 
@@ -140,12 +139,14 @@ def _directive(found: Transcript, words: list[str], where: str) -> None:
             found.messages[name] = (head + row * (int(size) // 72 + 1))[: int(size)]
         case ["escaped", name, text]:
             found.messages[name] = _unescaped(text)
+        case ["base64", name, text]:
+            found.encoded[name] = text
         case ["limit", name, value]:
             found.limits[name] = float(value) if "." in value else int(value)
         case ["needs", *words]:
             found.needs.update(words)
-        case ["quota", octets, count]:
-            found.quota = int(octets), int(count)
+        case ["quota", storage, count]:
+            found.quota = storage, int(count)
         case ["hide", name, *words]:
             found.hidden[name] = frozenset(words)
         case ["remote"]:
@@ -248,104 +249,18 @@ def _octets(rows: list[str]) -> bytes:
 # --- playing it -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Whom to play against. `users` gives the name and password behind each login of a file."""
-
-    host: str
-    port: int
-    users: Mapping[str, tuple[str, str]]
-    tls: ssl.SSLContext | None = None  # of the client
-    judged: bool = True  # whether the second parser reads what it says
-
-
-class Client:
-    """One connection, its lines and literals."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, judged: bool = True
-    ) -> None:
-        self.reader = reader
-        self.writer = writer
-        self._judged = judged
-        self._greeted = self._utf8 = False
-        self._deflate: Deflate | None = None
-        self._pump: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def connect(cls, server: Server, limit: int = LONGEST) -> Client:
-        """`limit` is of a line, and of what is held unread."""
-        async with asyncio.timeout(PATIENCE):
-            streams = await asyncio.open_connection(server.host, server.port, limit=limit)
-        return cls(*streams, judged=server.judged)
-
-    async def response(self) -> list[str | bytes]:
-        """The next response: text, literal, text ...; raises EOFError at the end."""
-        parts: list[str | bytes] = []
-        octets = b""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                line = await self.reader.readline()
-                if not line.endswith(b"\r\n"):
-                    raise EOFError
-                octets += line
-                line = line[:-2]
-                parts.append(line.decode("utf-8", "backslashreplace"))
-                announced = _LITERAL.search(line)
-                if announced is None:
-                    break
-                literal = await self.reader.readexactly(int(announced[1]))
-                parts.append(literal)
-                octets += literal
-        if self._judged:
-            accept(octets, greeting=not self._greeted, utf8=self._utf8)
-        self._greeted = True
-        self._utf8 = self._utf8 or bool(re.match(rb"\* ENABLED .*UTF8=ACCEPT", octets))
-        return parts
-
-    def compress(self) -> None:
-        """Both sides deflate from here on."""
-        deflate, deflated = Deflate(), self.reader
-        self.reader = inflated = asyncio.StreamReader(LONGEST)
-        self._deflate = deflate
-
-        async def pump() -> None:
-            while octets := await deflated.read(65536):
-                deflate.receive_data(octets)
-                while deflate.pending:
-                    inflated.feed_data(deflate.inflate(65536))
-            inflated.feed_eof()
-
-        self._pump = asyncio.create_task(pump())
-
-    async def send(self, octets: bytes) -> None:
-        self.writer.write(octets if self._deflate is None else self._deflate.compress(octets))
-        async with asyncio.timeout(PATIENCE):
-            await self.writer.drain()
-
-    async def command(self, text: str) -> list[list[str | bytes]]:
-        """Sends "tag text", returns all responses up to the tagged one."""
-        tag = text.partition(" ")[0]
-        await self.send(text.encode() + b"\r\n")
-        heard = [await self.response()]
-        while not str(heard[-1][0]).startswith(tag + " "):
-            heard.append(await self.response())
-        return heard
-
-    def close(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-        self.writer.transport.abort()
-
-
 class Player:
     """Plays one transcript."""
 
-    def __init__(self, transcript: Transcript, server: Server) -> None:
+    def __init__(self, transcript: Transcript, server: Place) -> None:
         self.transcript = transcript
         self.server = server
-        self.clients: dict[str, Client] = {}
-        self.names: dict[str, str] = {}
+        self.clients: dict[str, Talk] = {}
+        self.names = {name: user for name, (user, _) in server.users.items()}
+        self.names["password"] = server.users["alice"][1]
+        for name, text in transcript.encoded.items():
+            octets = _unescaped(self._filled(text))
+            self.names[name] = base64.b64encode(octets).decode()
         self._unsent: dict[str, bytes] = {}
 
     async def play(self) -> None:
@@ -388,8 +303,8 @@ class Player:
         for number, name in self.transcript.logins:
             self.clients[number] = await self._login(name)
 
-    async def _login(self, name: str) -> Client:
-        client = await Client.connect(self.server)
+    async def _login(self, name: str) -> Talk:
+        client = await self.server.connect()
         try:
             await client.response()
             user, password = self.server.users[name]
@@ -421,14 +336,13 @@ class Player:
         await self._send_all()
         match step.kind:
             case "open":
-                self.clients[step.client] = await Client.connect(self.server)
+                self.clients[step.client] = await self.server.connect()
             case "close":
                 self.clients.pop(step.client).close()
             case "closed":
                 await self._closed(step)
             case "tls":
-                async with asyncio.timeout(PATIENCE):
-                    await self.clients[step.client].writer.start_tls(self._tls())
+                await self.clients[step.client].start_tls()
             case "compress":
                 self.clients[step.client].compress()
             case "select" | "examine":
@@ -438,10 +352,6 @@ class Player:
                     raise self._mismatch(step, "zz OK", shown(heard[-1]))
             case _:
                 await self._hear(group)
-
-    def _tls(self) -> ssl.SSLContext:
-        assert self.server.tls is not None
-        return self.server.tls
 
     def _queue(self, step: Step, octets: bytes) -> None:
         self._unsent[step.client] = self._unsent.get(step.client, b"") + octets
@@ -474,7 +384,7 @@ class Player:
                 raise self._mismatch(open_steps[0], wanted, "(the server hung up)") from None
             except TimeoutError:
                 raise self._mismatch(
-                    open_steps[0], wanted, f"(nothing within {PATIENCE:.0f} seconds)"
+                    open_steps[0], wanted, f"(nothing within {imap_client.PATIENCE:.0f} seconds)"
                 ) from None
             for step in open_steps:
                 kept = self._matches(step, heard)
