@@ -7,7 +7,9 @@ Rules:
   trusted it is not asked again; near its end it is renewed with the same key and the same CA.
 - Files are made 0600 before a secret is in them, are on disk before they have their name, and
   certificate and key of the leaf share one file: no crash leaves half a pair.
-- `reload` changes new handshakes only, and a broken file changes nothing.
+- `reload` changes new handshakes only, and a broken file changes nothing. Each certificate has a
+  context of its own, with its own keys for resumption: what a device resumes with us was begun
+  under the certificate that the connection's context names.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -93,6 +96,30 @@ def fingerprint(certificate: bytes) -> str:
     return hashlib.sha256(certificate).digest().hex(":").upper()
 
 
+class ShownContext(ssl.SSLContext):
+    """The context of one certificate, which every TLS connection keeps (`SSLObject.context`).
+    `end_point` is its channel binding tls-server-end-point, None where it has none."""
+
+    end_point: bytes | None = None
+
+
+class _Current(ssl.SSLContext):
+    """Stands before the contexts of all certificates that there will be; asyncio and uvloop get
+    their handshakes from `wrap_bio`."""
+
+    now: ShownContext
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return self.now.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
 class ServerCertificate:
     """What our endpoint shows to devices. Make one by `auto` or `from_files`.
 
@@ -103,9 +130,14 @@ class ServerCertificate:
         self._certificate = certificate
         self._key = key
         self.ca_pem_path = ca_pem_path
-        self.context = _server_context()
+        self._current = _Current(ssl.PROTOCOL_TLS_SERVER)
         self.fingerprint = ""
+        self._pems = b""
         self.reload()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return self._current
 
     @classmethod
     def auto(
@@ -131,34 +163,49 @@ class ServerCertificate:
         """Reads the files again, for the handshakes to come. Raises CertificateError; then what
         was shown until now is shown on."""
         try:
-            fingerprint = _fingerprint(self._certificate)
-            # A certificate that does not fit its key would leave the context without either:
-            # a context of its own is where that shows.
-            for context in (_server_context(), self.context):
-                context.load_cert_chain(self._certificate, self._key)
+            pems = self._certificate.read_bytes() + self._key.read_bytes()
+            if pems == self._pems:
+                return  # devices go on resuming their sessions
+            leaf = _leaf(self._certificate)
+            context = _server_context()
+            context.load_cert_chain(self._certificate, self._key)
         except OSError as error:  # ssl.SSLError is one
             raise CertificateError(
                 f"{self._certificate} with {self._key}: not a certificate and its key in PEM, or "
                 f"not readable: {error}"
             ) from error
-        self.fingerprint = fingerprint
+        context.end_point = _end_point(leaf)
+        self._current.now, self._pems = context, pems
+        self.fingerprint = leaf.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
-def _server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _server_context() -> ShownContext:
+    context = ShownContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 
-def _fingerprint(certificate: Path) -> str:
-    """SHA-256 of the first certificate, as mail programs show it: "4F:1C:...:A2"."""
+def _leaf(certificate: Path) -> x509.Certificate:
+    """The first certificate of the file."""
     pem = certificate.read_bytes()
     try:
-        leaf = x509.load_pem_x509_certificate(pem)
+        return x509.load_pem_x509_certificate(pem)
     except ValueError as error:
         raise CertificateError(f"{certificate}: no certificate in PEM: {error}") from error
-    return leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def _end_point(leaf: x509.Certificate) -> bytes | None:
+    """RFC 5929 4.1: the certificate by the hash of its signature, but SHA-256 for MD5 and SHA-1.
+    A signature without a hash of its own (Ed25519) has no binding."""
+    try:
+        algorithm = leaf.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
+    if algorithm is None:
+        return None
+    weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+    return leaf.fingerprint(hashes.SHA256() if weak else algorithm)
 
 
 # --- making our own -----------------------------------------------------------------------

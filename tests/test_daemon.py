@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bridge import config
 from bridge.daemon import Daemon
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 NAME, PASSWORD = "me@example.net", "for my devices"
 

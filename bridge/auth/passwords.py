@@ -171,9 +171,10 @@ class Passwords:
         """Whether every login can sign in by SCRAM-SHA-256."""
         return self._scram.complete
 
-    def exchange(self) -> scram.Exchange:
-        """For one AUTHENTICATE: hand it to `challenge`, then to `signed_in`."""
-        return scram.Exchange(self._scram)
+    def exchange(self, bindings: Mapping[str, bytes], *, plus: bool) -> scram.Exchange:
+        """For one AUTHENTICATE: hand it to `challenge`, then to `signed_in`. `bindings` are the
+        channel bindings of the connection by name, which -PLUS chooses from."""
+        return scram.Exchange(self._scram, bindings, plus=plus)
 
     async def challenge(self, exchange: scram.Exchange, client_first: bytes) -> bytes:
         """What the client must answer. Raises ScramRefused."""

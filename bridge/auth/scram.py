@@ -1,4 +1,5 @@
-"""SCRAM-SHA-256 as a server speaks it (RFC 5802, RFC 7677): the password is never said.
+"""SCRAM-SHA-256 as a server speaks it (RFC 5802, RFC 7677): the password is never said. -PLUS
+also binds the login to the TLS connection, so that nobody in between can pass it on (RFC 5929).
 
 Rules:
 - A login may have several passwords: that of the config, and one for each device. They share one
@@ -18,12 +19,12 @@ from __future__ import annotations
 import contextlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import scramp
-from scramp.utils import saslprep
+from scramp.utils import ServerError, saslprep
 
 from bridge.model import Device, DeviceId, DeviceProof, Secret
 
@@ -32,12 +33,25 @@ from bridge.model import Device, DeviceId, DeviceProof, Secret
 ITERATIONS: Final = 10_000
 _SALT: Final = 16  # octets
 _MECHANISM: Final = scramp.ScramMechanism("SCRAM-SHA-256")
+_PLUS: Final = scramp.ScramMechanism("SCRAM-SHA-256-PLUS")
 
 Keys = tuple[bytes, bytes, bytes, int]  # salt, StoredKey, ServerKey, iterations
+Bound = tuple[str, bytes]  # a channel binding: its name and its octets
 
 
 class ScramRefused(Exception):
-    """The exchange failed: a wrong proof, an unknown name, or no SCRAM message at all."""
+    """The exchange failed: a wrong proof, an unknown name, or no SCRAM message at all. A text says
+    what to do where the password is not the matter; else there is none, as it helps who guesses."""
+
+
+_NOT_OURS: Final = (
+    "TLS does not end here for your device: something in between opens it (a proxy, a virus "
+    "scanner); take that away, or use a login without channel binding"
+)
+_DOWNGRADED: Final = (
+    "Your device was told that there is no channel binding, and there is: something in between "
+    "changes what we say"
+)
 
 
 def salt(key: bytes, login: str) -> bytes:
@@ -113,27 +127,46 @@ class Verifiers:
 class Exchange:
     """One exchange: `challenge`, then `signature`; each is asked once, in a thread."""
 
-    def __init__(self, verifiers: Verifiers) -> None:
+    def __init__(self, verifiers: Verifiers, bindings: Mapping[str, bytes], *, plus: bool) -> None:
+        """`bindings` are those of the connection, by name; with any of them -PLUS was announced."""
         self.verifiers = verifiers
         self.name = ""  # as the client said it, prepared
+        self._bindings = bindings
+        self._plus = plus
         self.device: DeviceId | None = None  # whose password was proved; None: the config's
         self._servers: list[tuple[DeviceId | None, scramp.ScramServer]] = []
 
     def challenge(self, client_first: bytes) -> bytes:
         """b"n,,n=alice,r=..." -> b"r=...,s=...,i=10000". Raises ScramRefused."""
+        bound = self._bound(client_first)
         said = ""
         nonce = secrets.token_urlsafe(18)
         try:
             text = client_first.decode()
-            self.name = _name(text)
+            self.name = _name(text, bound)
             for device, known in self.verifiers.keys(self.name):
-                server = _MECHANISM.make_server(lambda _, known=known: known, s_nonce=nonce)
+                server = _server(lambda _, known=known: known, bound, nonce)
                 server.set_client_first(text)
                 said = str(server.get_server_first())
                 self._servers.append((device, server))
         except (scramp.ScramException, ValueError, KeyError):
             raise ScramRefused from None
         return said.encode()
+
+    def _bound(self, client_first: bytes) -> Bound | None:
+        """The channel binding that the client chose; only -PLUS has one. Raises ScramRefused."""
+        # RFC 5802 7: "n", "y" or "p=" and the name of a channel binding
+        flag, _, name = client_first.partition(b",")[0].partition(b"=")
+        if flag == b"y" and self._bindings:
+            raise ScramRefused(_DOWNGRADED)  # RFC 5802 6
+        if self._plus != (flag == b"p"):
+            raise ScramRefused
+        if not self._plus:
+            return None
+        found = self._bindings.get(name.decode("ascii", "replace"))
+        if found is None:
+            raise ScramRefused
+        return name.decode(), found
 
     def signature(self, client_final: bytes) -> bytes:
         """b"c=biws,r=...,p=..." -> b"v=...", our proof that we know the password too. Raises
@@ -143,15 +176,24 @@ class Exchange:
             try:
                 server.set_client_final(client_final.decode())
                 signed[device] = str(server.get_server_final()).encode()
-            except (scramp.ScramException, ValueError, KeyError):
-                continue
+            except (scramp.ScramException, ValueError, KeyError) as error:
+                code = getattr(error, "server_error", None)
+                if self._plus and code is ServerError.CHANNEL_BINDINGS_DONT_MATCH:
+                    raise ScramRefused(_NOT_OURS) from None
         if not signed or self.verifiers.login(self.name) is None:
             raise ScramRefused
         self.device, signature = next(iter(signed.items()))
         return signature
 
 
-def _name(client_first: str) -> str:
+def _server(
+    known: Callable[[str], Keys], bound: Bound | None, nonce: str | None = None
+) -> scramp.ScramServer:
+    mechanism = _MECHANISM if bound is None else _PLUS
+    return mechanism.make_server(known, channel_binding=bound, s_nonce=nonce)
+
+
+def _name(client_first: str, bound: Bound | None) -> str:
     """The name in a client's first message, prepared. Raises ScramException."""
     heard = ""
 
@@ -160,5 +202,5 @@ def _name(client_first: str) -> str:
         heard = prepared
         return bytes(_SALT), bytes(32), bytes(32), ITERATIONS
 
-    _MECHANISM.make_server(listen).set_client_first(client_first)
+    _server(listen, bound).set_client_first(client_first)
     return heard

@@ -90,6 +90,10 @@ class Wire(Protocol):
         """Raises Disconnected when the handshake fails."""
         ...
 
+    def bindings(self) -> Mapping[str, bytes]:
+        """Channel bindings of this TLS connection by name (RFC 5929); none in clear."""
+        ...
+
     def resume(self) -> None:
         """The session has consumed what was buffered: read on."""
         ...

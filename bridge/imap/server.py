@@ -17,6 +17,7 @@ import contextlib
 import ipaddress
 import ssl
 from collections import Counter
+from collections.abc import Mapping
 from typing import cast
 
 import structlog
@@ -27,6 +28,7 @@ from bridge.imap.protocol.responses import untagged
 from bridge.imap.seams import Disconnected, Services
 from bridge.imap.session import Session
 from bridge.imap.table import TABLE
+from bridge.tls import ShownContext
 
 log = structlog.get_logger("imap")
 
@@ -244,6 +246,21 @@ class Link(asyncio.Protocol):
         self._transport = upgraded
         upgraded.set_write_buffer_limits(high=limits.IMAP_WRITE_BUFFER)
         self.secure = self.private = True
+
+    def bindings(self) -> Mapping[str, bytes]:
+        transport = self._transport
+        tunnel = None if transport is None else transport.get_extra_info("ssl_object")
+        if tunnel is None:
+            return {}
+        found = {}
+        # Not the daemon's certificate, which may be a new one by now.
+        if isinstance(tunnel.context, ShownContext) and tunnel.context.end_point is not None:
+            found["tls-server-end-point"] = tunnel.context.end_point
+        # RFC 9266 3: TLS 1.3 has none. RFC 7627 1: that of a resumed session may be somebody
+        # else's too, where the client does not mix the handshake into its keys.
+        if tunnel.version() == "TLSv1.2" and not tunnel.session_reused:
+            found["tls-unique"] = tunnel.get_channel_binding("tls-unique")
+        return found
 
     # --- its life -----------------------------------------------------------------------
 

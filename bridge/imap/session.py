@@ -356,7 +356,9 @@ class Session:
 
     def offers(self, capability: str) -> bool:
         """Whether this login may use it: the config hides what a client of its cannot bear."""
-        if capability == "AUTH=SCRAM-SHA-256" and not self.services.passwords.offers_scram:
+        if capability.startswith("AUTH=SCRAM-") and not self.services.passwords.offers_scram:
+            return False
+        if capability == "AUTH=SCRAM-SHA-256-PLUS" and not self.wire.bindings():
             return False
         return capability not in self.hidden
 

@@ -112,7 +112,7 @@ ROWS = (
         authenticate.run,
         NEW,
         "3501 6.2.2",
-        capability="AUTH=SCRAM-SHA-256 AUTH=PLAIN SASL-IR",
+        capability="AUTH=SCRAM-SHA-256-PLUS AUTH=SCRAM-SHA-256 AUTH=PLAIN SASL-IR",
     ),
     row("LOGIN", login_grammar.parse, login.run, NEW, "3501 6.2.3"),
     row("NAMESPACE", bare.parse, namespace.run, SIGNED_IN, "2342", capability="NAMESPACE"),

@@ -12,7 +12,7 @@ import pytest
 from bridge import limits
 from bridge.imap.server import INFLATED
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bridge import limits
 from bridge.auth.passwords import PasswordHash, hash_password
 from bridge.model import Secret
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 
 @pytest.fixture(autouse=True)

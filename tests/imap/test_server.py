@@ -17,8 +17,9 @@ from bridge.imap.table import TABLE
 from bridge.model import Sink
 from bridge.spool import Spool
 from bridge.store.api import WriteTx
+from tests.support.certificates import server_certificate
 from tests.support.endpoint import PASSWORD, Endpoint
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 MEGABYTE = 1024 * 1024
 
@@ -37,9 +38,7 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 async def endpoint(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[Endpoint]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    async with Endpoint(tmp_path, tls=context) as endpoint:
+    async with Endpoint(tmp_path, tls=server_certificate(tmp_path, authority).context) as endpoint:
         yield endpoint
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -60,6 +60,9 @@ class Ear:
     def start_compression(self) -> None: ...
     async def drain(self) -> None: ...
     async def start_tls(self) -> None: ...
+    def bindings(self) -> Mapping[str, bytes]:
+        return {}
+
     def resume(self) -> None: ...
 
 

@@ -1,8 +1,8 @@
-"""AUTHENTICATE (RFC 3501 6.2.2) with PLAIN (RFC 4616), SCRAM-SHA-256 (RFC 5802, RFC 7677) and an
-initial response (RFC 4959).
+"""AUTHENTICATE (RFC 3501 6.2.2) with PLAIN (RFC 4616), SCRAM-SHA-256 (RFC 5802, RFC 7677), its
+-PLUS over TLS, and an initial response (RFC 4959).
 
-There is no SCRAM-SHA-256-PLUS: Python's ssl gives out no tls-exporter (RFC 9266), the binding of
-TLS 1.3, and scramp knows none.
+-PLUS binds to tls-server-end-point, and to tls-unique over TLS 1.2 (RFC 5929). Python's ssl gives
+out no tls-exporter (RFC 9266).
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ async def run(session: Session, request: Request, value: Authenticate) -> Reply:
     require_privacy(session)
     if value.mechanism == "PLAIN":
         return await plain(session, request, value.initial)
-    if value.mechanism == "SCRAM-SHA-256" and session.offers("AUTH=SCRAM-SHA-256"):
-        return await scram(session, request, value.initial)
+    scrams = ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+    if value.mechanism in scrams and session.offers(f"AUTH={value.mechanism}"):
+        return await scram(session, request, value)
     raise No(f"AUTHENTICATE {value.mechanism[:20]} is not offered; use PLAIN")
 
 
@@ -45,15 +46,16 @@ async def plain(session: Session, request: Request, initial: bytes | None) -> Re
     return await sign_in(session, request, name, Secret(password))
 
 
-async def scram(session: Session, request: Request, initial: bytes | None) -> Reply:
+async def scram(session: Session, request: Request, value: Authenticate) -> Reply:
     passwords = session.services.passwords
-    exchange = passwords.exchange()
-    response = initial if initial is not None else await ask(session)
+    plus = value.mechanism.endswith("-PLUS")
+    exchange = passwords.exchange(session.wire.bindings(), plus=plus)
+    response = value.initial if value.initial is not None else await ask(session)
     try:
         challenge = await passwords.challenge(exchange, response)
         found, signature = await passwords.signed_in(exchange, await ask(session, challenge))
-    except ScramRefused:
-        raise await refuse(session, exchange.name) from None
+    except ScramRefused as refused:
+        raise await refuse(session, exchange.name, str(refused)) from None
     # RFC 5802 5: the client checks us too, and says nothing more, or "*".
     if await ask(session, signature):
         raise Bad("SCRAM is over with an empty response")

@@ -36,12 +36,13 @@ async def sign_in(session: Session, request: Request, name: str, password: Secre
     return await admit(session, request, found)
 
 
-async def refuse(session: Session, name: str) -> No:
-    """What to raise for whoever said that name, once the peer has waited its time."""
+async def refuse(session: Session, name: str, why: str = "") -> No:
+    """What to raise for whoever said that name, once the peer has waited its time. `why` is for
+    what is not about the name or the password."""
     delay = session.services.throttle.failed(session.wire.peer)
     log.warning("login refused", peer=session.wire.peer, login=name[:100], delay=delay)
     await asyncio.sleep(delay)
-    return No("Wrong user name or password", b"AUTHENTICATIONFAILED")
+    return No(why or "Wrong user name or password", b"AUTHENTICATIONFAILED")
 
 
 async def admit(session: Session, request: Request, found: SignedIn) -> Reply:
