@@ -171,10 +171,12 @@ class Passwords:
         """Whether every login can sign in by SCRAM-SHA-256."""
         return self._scram.complete
 
-    def exchange(self, bindings: Mapping[str, bytes], *, plus: bool) -> scram.Exchange:
+    def exchange(
+        self, bindings: Mapping[str, bytes] | None = None, *, plus: bool = False
+    ) -> scram.Exchange:
         """For one AUTHENTICATE: hand it to `challenge`, then to `signed_in`. `bindings` are the
         channel bindings of the connection by name, which -PLUS chooses from."""
-        return scram.Exchange(self._scram, bindings, plus=plus)
+        return scram.Exchange(self._scram, bindings or {}, plus=plus)
 
     async def challenge(self, exchange: scram.Exchange, client_first: bytes) -> bytes:
         """What the client must answer. Raises ScramRefused."""

@@ -145,7 +145,7 @@ class Exchange:
             text = client_first.decode()
             self.name = _name(text, bound)
             for device, known in self.verifiers.keys(self.name):
-                server = _server(lambda _, known=known: known, bound, nonce)
+                server = _server(known, bound, nonce)
                 server.set_client_first(text)
                 said = str(server.get_server_first())
                 self._servers.append((device, server))
@@ -187,20 +187,21 @@ class Exchange:
 
 
 def _server(
-    known: Callable[[str], Keys], bound: Bound | None, nonce: str | None = None
+    known: Keys, bound: Bound | None, nonce: str, hear: Callable[[str], None] = lambda _: None
 ) -> scramp.ScramServer:
+    """For one password; `hear` is told the name that the client says, prepared."""
+
+    def look(prepared: str) -> Keys:
+        hear(prepared)
+        return known
+
     mechanism = _MECHANISM if bound is None else _PLUS
-    return mechanism.make_server(known, channel_binding=bound, s_nonce=nonce)
+    return mechanism.make_server(look, channel_binding=bound, s_nonce=nonce)
 
 
 def _name(client_first: str, bound: Bound | None) -> str:
     """The name in a client's first message, prepared. Raises ScramException."""
-    heard = ""
-
-    def listen(prepared: str) -> Keys:
-        nonlocal heard
-        heard = prepared
-        return bytes(_SALT), bytes(32), bytes(32), ITERATIONS
-
-    _server(listen, bound).set_client_first(client_first)
-    return heard
+    heard: list[str] = []
+    nobody = bytes(_SALT), bytes(32), bytes(32), ITERATIONS
+    _server(nobody, bound, "x", heard.append).set_client_first(client_first)
+    return heard[0]

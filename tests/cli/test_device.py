@@ -14,7 +14,7 @@ from bridge.daemon import Daemon
 from bridge.store.opening import open_store
 from tests.cli.test_commands import FakeDaemon, config, fake, run
 from tests.support.control import PASSWORD
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 __all__ = ["config", "fake"]  # fixtures
 

@@ -17,7 +17,7 @@ from bridge.auth import devices
 from bridge.daemon import Daemon
 from bridge.model import Secret
 from tests.imap.test_scram import Device
-from tests.support.transcript import Client, Server
+from tests.support.imap_client import Client, Server
 
 ME = "me@example.org"
 
