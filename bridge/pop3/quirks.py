@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.discovery import providers
+
 Kind = Literal["auth", "busy", "connect", "tls", "protocol", "temporary", "permanent", "limit"]
 
 # What each response code makes us do. busy: wait, nobody is at fault. temporary: back off.
@@ -126,8 +128,6 @@ _SERVICES = (
 
 # --- providers and servers by name --------------------------------------------------------
 
-MINUTE = 60
-
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
@@ -150,76 +150,9 @@ class Quirk:
 
 
 _NO_QUIRK = Quirk("", "")
-_OFF = "POP3 is off until you switch it on in the provider's settings"
 
-QUIRKS: tuple[Quirk, ...] = (
-    Quirk(
-        "GMX",
-        "GMX help pages; yam issue 638: switched off again after disuse, and then it answers "
-        "'authentication failed'",
-        hosts=("pop.gmx.net", "pop.gmx.com"),
-        least_interval=10 * MINUTE,
-        refused=f"{_OFF}, and GMX switches it off again when it was not used for long; with "
-        "two-factor login it also wants an application password.",
-    ),
-    Quirk(
-        "WEB.DE",
-        "Mozilla ISPDB: 15 minutes between logins, otherwise it fails like a wrong password; the "
-        "user name is the local part; yam issue 305",
-        hosts=("pop3.web.de",),
-        least_interval=15 * MINUTE,
-        refused="WEB.DE answers so when it is asked more often than every 15 minutes, also by "
-        f"another program. Else: {_OFF}; the user name is what stands before @web.de.",
-    ),
-    Quirk(
-        "T-Online",
-        "Mozilla ISPDB; chatmail provider-db: a separate password for e-mail programs",
-        hosts=("securepop.t-online.de",),
-        least_interval=10 * MINUTE,
-        refused="T-Online wants the separate password for e-mail programs that you set in its "
-        "customer centre, not the one of its web page.",
-    ),
-    Quirk(
-        "freenet",
-        "chatmail provider-db: POP3, IMAP and SMTP are ticked in the settings",
-        hosts=("mx.freenet.de",),
-        least_interval=10 * MINUTE,
-        refused=f"{_OFF} (Postfach-Einstellungen: Jetzt POP3, IMAP und SMTP aktivieren).",
-    ),
-    Quirk(
-        "Posteo",
-        "chatmail provider-db: app passwords are required since January 2026",
-        hosts=("posteo.de",),
-        least_interval=10 * MINUTE,
-        refused="Posteo wants an app password, made in its settings.",
-    ),
-    Quirk(
-        "mailbox.org",
-        "mailbox.org help pages: application passwords with two-factor login; the main address",
-        hosts=("pop3.mailbox.org",),
-        refused="mailbox.org wants your main address as user name and, with two-factor login, an "
-        "application password.",
-    ),
-    Quirk(
-        "Gmail",
-        "Gmail help pages; frappe issue 20675 quotes Google: under 10 minutes is blocked",
-        hosts=("pop.gmail.com",),
-        least_interval=10 * MINUTE,
-        refused="Gmail wants POP switched on in its settings, and an app password (with 2-step "
-        "verification) or pop3.oauth instead of your Google password.",
-    ),
-    Quirk(
-        "Microsoft",
-        "Microsoft Learn, 'POP protocol exchange': AUTH XOAUTH2 in two lines; getmail6 issue 256 "
-        "and mpop issue 11: '-ERR Protocol error. Connection is closed. 10' otherwise; frappe "
-        "issue 242: 'login limit for a 15 minute period'; passwords ended in September 2024",
-        hosts=("outlook.office365.com", "outlook.com", "hotmail.com", "live.com"),
-        least_interval=15 * MINUTE,
-        auth_alone=True,
-        refused="Microsoft takes no passwords, only pop3.oauth; and 'Let devices and apps use "
-        "POP' must be on in the settings of Outlook.com (or POP for this mailbox in Microsoft "
-        "365).",
-    ),
+# Of server software; those of providers are in the table of bridge/discovery.
+SOFTWARE: tuple[Quirk, ...] = (
     Quirk(
         "Exchange",
         "Microsoft Learn, 'POP protocol exchange': AUTH XOAUTH2 in two lines",
@@ -233,55 +166,21 @@ QUIRKS: tuple[Quirk, ...] = (
         greeting="solid pop3 server",
         apop_for_few=True,
     ),
-    Quirk(
-        "Yahoo and AOL",
-        "Yahoo and AOL help pages; email-oauth2-proxy README: OAuth is closed to new programs",
-        hosts=("pop.mail.yahoo.com", "pop.aol.com"),
-        least_interval=10 * MINUTE,
-        refused="Yahoo and AOL want an app password, made in the account's security settings.",
-    ),
-    Quirk(
-        "Comcast",
-        "Mozilla ISPDB: access by other programs must be allowed",
-        hosts=("mail.comcast.net",),
-        refused="Comcast wants third-party access allowed in its e-mail settings.",
-    ),
-    Quirk(
-        "Free",
-        "Mozilla ISPDB: the user name is the local part",
-        hosts=("pop.free.fr",),
-        refused="The user name of Free is what stands before @free.fr.",
-    ),
-    Quirk(
-        "Mail.ru",
-        "Mozilla ISPDB; chatmail provider-db: a password for external applications",
-        hosts=("pop.mail.ru",),
-        refused="Mail.ru wants a password for external applications, made in its settings.",
-    ),
-    Quirk(
-        "QQ and NetEase",
-        "chatmail provider-db: POP3 is switched on by SMS, and a code replaces the password",
-        hosts=("pop.qq.com", "pop.163.com"),
-        refused=f"{_OFF}; it then shows a code that is used instead of the password.",
-    ),
-    Quirk(
-        "inbox.lv",
-        "inbox.lv help pages: POP is switched off after 2 months without use or after too many "
-        "connections",
-        hosts=("inbox.lv",),
-        least_interval=10 * MINUTE,
-        refused="inbox.lv switches POP3 off after two months without use, or after too many "
-        "connections: switch it on again in its settings.",
-    ),
 )
 
 
 def of(host: str, greeting: bytes = b"") -> Quirk:
     """The quirk of a host, else the one that a greeting tells, else one without effect."""
-    host = host.lower().rstrip(".")
-    for quirk in QUIRKS:
-        if any(host == end or host.endswith("." + end) for end in quirk.hosts):
-            return quirk
+    provider = providers.of_host(host)
+    if provider is not None:
+        return Quirk(
+            provider.name,
+            provider.source,
+            hosts=(provider.host, *provider.hosts),
+            least_interval=provider.least_interval,
+            auth_alone=provider.auth_alone,
+            refused=provider.refused,
+        )
     words = greeting.decode("ascii", "replace").lower()
-    told = (quirk for quirk in QUIRKS if quirk.greeting and quirk.greeting in words)
+    told = (quirk for quirk in SOFTWARE if quirk.greeting and quirk.greeting in words)
     return next(told, _NO_QUIRK)

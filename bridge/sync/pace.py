@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import re
 
-from bridge.pop3 import quirks
+from bridge.discovery import providers
 from bridge.pop3.client import Pop3Error
 
 TOO_OFTEN = 15 * 60  # seconds, where a provider says "too often" and not how often
 CUT_OFF = 60  # seconds; polled sooner, a connection that is cut is taken for an answer
 
-# Besides the quirks of bridge/pop3: end of the host name -> seconds between two logins.
-_LEAST = {
-    "ovh.net": 60,  # OVH help pages: cut off when polled faster than every 60 s
-    "ovh.com": 60,
-}
 _MINUTES = re.compile(r"([0-9]{1,3})[ -]min")
 _SECONDS = re.compile(r"([0-9]{1,5})[ -]sec")
 _OFTEN = ("login limit", "login-delay", "too many", "frequen", "too often", "too soon")
 
 
 def minimum(host: str) -> int:
-    """Seconds between two logins at this host, by the tables; 0: nothing is known."""
-    host = host.lower().rstrip(".")
-    own = (least for end, least in _LEAST.items() if host == end or host.endswith("." + end))
-    return max(quirks.of(host).least_interval, *own, 0)
+    """Seconds between two logins at this host, by the table of providers; 0: nothing is known."""
+    found = providers.of_host(host)
+    return found.least_interval if found is not None else 0
 
 
 def taught(error: Exception, since: float | None) -> int:

@@ -8,24 +8,18 @@ import pytest
 
 from bridge.model import Proxy
 from bridge.pop3 import quirks
-from bridge.pop3.quirks import QUIRKS, Kind, login_refusal, of, refusal
+from bridge.pop3.quirks import SOFTWARE, Kind, login_refusal, of, refusal
 from tests.pop3 import harness
 from tests.support.pop3_server import Pop3Server
 from tests.support.socks_proxy import SocksProxy
 
 
-def test_every_quirk_has_a_source_a_way_to_be_known_and_an_effect() -> None:
-    for quirk in QUIRKS:
+def test_every_quirk_of_software_has_a_source_a_way_to_be_known_and_an_effect() -> None:
+    for quirk in SOFTWARE:
         assert quirk.name
         assert quirk.source
-        assert bool(quirk.hosts) != bool(quirk.greeting)
+        assert quirk.greeting == quirk.greeting.lower() != ""
         assert quirk.refused or quirk.auth_alone or quirk.apop_for_few or quirk.least_interval
-        assert quirk.greeting == quirk.greeting.lower()
-
-
-def test_no_host_has_two_quirks() -> None:
-    hosts = [host for quirk in QUIRKS for host in quirk.hosts]
-    assert len(hosts) == len(set(hosts))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +29,9 @@ def test_no_host_has_two_quirks() -> None:
         ("POP.GMX.NET.", b"", "GMX"),
         ("notpop.gmx.net.example", b"", ""),
         ("mypop.gmx.net", b"", ""),
-        ("outlook.office365.com", b"The Microsoft Exchange POP3 service is ready.", "Microsoft"),
+        ("imap-mail.outlook.com", b"", "Outlook.com"),
+        ("mail.inbox.lv", b"", "inbox.lv"),
+        ("outlook.office365.com", b"The Microsoft Exchange POP3 service is ready.", "Outlook.com"),
         ("mail.example.org", b"The Microsoft Exchange POP3 service is ready.", "Exchange"),
         ("pop.gmail.com", b"The Microsoft Exchange", "Gmail"),
         ("mail.example.org", b"Dovecot ready.", ""),
