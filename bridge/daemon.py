@@ -127,6 +127,7 @@ class Daemon:
                 quota=_quota(settings),
                 hidden=_hidden(settings),
                 devices=self._devices,
+                rev2=settings.imap.rev2,
             ),
             self.certificate.context,
         )
@@ -220,6 +221,7 @@ class Daemon:
         self._passwords.replace(verifiers)
         self._imap.services.quota = _quota(settings)
         self._imap.services.hidden = _hidden(settings)
+        self._imap.services.rev2 = settings.imap.rev2
         await self._take_accounts(settings)
         self.config = settings
 
@@ -334,7 +336,7 @@ def _quota(settings: Config) -> Quota | None:
 
 def _hidden(settings: Config) -> dict[str, frozenset[str]]:
     """Capabilities that are hidden, by login. One that we never announce is warned of."""
-    offered = {word for row in ROWS for word in (row.capability or "").split()}
+    offered = {word.upper() for row in ROWS for word in (row.capability or "").split()}
     hidden = {each.name: frozenset(each.hide_capabilities) for each in settings.logins}
     for name, words in hidden.items():
         for word in sorted(words - offered):

@@ -207,6 +207,10 @@ BROKEN = {
             "write quota: {storage: 10GB, messages: 100000}"
         ],
     ),
+    "a revision that is neither on nor off": (
+        account() + "imap: {rev2: 9051}\n",
+        ['config.yaml:6:8 imap.rev2: is "9051", true or false is wanted; write rev2: true'],
+    ),
     "an interval of nothing": (
         account("    interval: 0m\n"),
         [
@@ -472,6 +476,11 @@ def test_the_example_names_every_key() -> None:
     last = (LoginConfig, OAuthConfig)
     keys = [key for section in (*sections, *last) for key in section.model_fields]
     assert [key for key in keys if f"{key}:" not in text] == []
+
+
+def test_rev2_is_off_unless_it_is_asked_for(folder: Path) -> None:
+    assert not good(GOOD).imap.rev2
+    assert good(GOOD + "imap: {rev2: true}\n").imap.rev2
 
 
 def test_quota_and_hidden_capabilities(folder: Path) -> None:

@@ -58,6 +58,16 @@ async def test_quota_and_hidden_capabilities_come_from_the_config(tmp_path: Path
         assert roots == "* QUOTAROOT INBOX"
 
 
+async def test_rev2_comes_from_the_config(tmp_path: Path) -> None:
+    async with Daemon(settings(tmp_path, {}, {})) as daemon:
+        assert " IMAP4rev2 " not in (await said(daemon))[0]
+        hidden = {"hide_capabilities": ["IMAP4rev2"]}
+        await daemon.reload(settings(tmp_path, {"rev2": True}, {}))
+        assert " IMAP4rev2 " in (await said(daemon))[0]
+        await daemon.reload(settings(tmp_path, {"rev2": True}, hidden))
+        assert " IMAP4rev2 " not in (await said(daemon))[0]
+
+
 async def test_a_quota_without_a_limit_is_none(tmp_path: Path) -> None:
     async with Daemon(settings(tmp_path, {"quota": {}}, {})) as daemon:
         assert (await said(daemon, "a GETQUOTAROOT INBOX"))[1] == "* QUOTAROOT INBOX"

@@ -317,6 +317,7 @@ class ImapConfig(_Section):
         description="storage, messages or both",
         examples=["{storage: 10GB, messages: 100000}"],
     )
+    rev2: bool = Field(default=False, description="true or false", examples=["true"])
 
 
 class WebConfig(_Section):

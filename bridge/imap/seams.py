@@ -150,6 +150,7 @@ class Services:
     logins: dict[str, int]  # open sessions by login, for the cap
     starttls: bool  # whether a certificate is there to offer
     quota: Quota | None = None  # of every login; without it nothing is limited
+    rev2: bool = False  # whether IMAP4rev2 is offered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
     devices: Devices = field(default_factory=NoDevices)
     on_interest: Callable[[LoginId], None] = lambda _: None  # a device looks: is there new mail?

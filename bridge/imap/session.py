@@ -55,11 +55,19 @@ from bridge.store.api import (
     StoreError,
     StoreFull,
     TooMany,
+    TooManyKeywords,
     WriteTx,
 )
 
 log = structlog.get_logger("imap")
 
+# What RFC 9051 has folded in (Appendix E 2 and 3).
+REV2 = frozenset(
+    {
+        "BINARY", "CHILDREN", "ENABLE", "ESEARCH", "IDLE", "LIST-EXTENDED", "LIST-STATUS", "MOVE",
+        "NAMESPACE", "SASL-IR", "SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UIDPLUS", "UNSELECT",
+    }
+)  # fmt: skip
 PIECE = 64 * 1024  # octets of a long answer that are handed over at once
 TURN_SECONDS = 0.005  # that a session with pipelined commands runs before others have their turn
 
@@ -78,6 +86,7 @@ class Row:
     rfc: str
     may_expunge: bool = True  # whether EXPUNGE may be told when it ends (RFC 3501 7.4.1)
     capability: str | None = None
+    until_rev2: bool = False  # gone once the client enabled IMAP4rev2
 
 
 class Session:
@@ -263,7 +272,7 @@ class Session:
         uid = event.name.startswith("UID ")
         reply: Reply | None
         try:
-            if row is None or self._hides(row):
+            if row is None or self._hides(row) or (row.until_rev2 and self.rev2):
                 raise Bad(f"There is no command {event.name[:40]}")
             if not row.states & self.state:
                 raise Bad(WRONG_STATE[self.state])
@@ -275,6 +284,8 @@ class Session:
             reply = error.reply
         except StoreError as error:
             reply = _refusal(error)
+            if isinstance(error, TooManyKeywords) and self.view is not None:
+                self.send(*self.view.refuse_keywords())
         finally:
             self._close_sinks()
         if reply is None:
@@ -327,8 +338,13 @@ class Session:
 
     @property
     def utf8(self) -> bool:
-        """Whether the client takes UTF-8 where RFC 3501 has ASCII (RFC 6855)."""
-        return "UTF8=ACCEPT" in self.enabled
+        """Whether the client takes UTF-8 where RFC 3501 has ASCII (RFC 6855, RFC 9051)."""
+        return bool(self.enabled & {"UTF8=ACCEPT", "IMAP4rev2"})
+
+    @property
+    def rev2(self) -> bool:
+        """Whether the client speaks IMAP4rev2 (RFC 9051)."""
+        return "IMAP4rev2" in self.enabled
 
     def mailbox_name(self, name: str) -> bytes:
         """The name in the octets that this client reads."""
@@ -336,7 +352,7 @@ class Session:
 
     def capabilities(self) -> bytes:
         """Computed from the table: nothing is announced that is not there."""
-        words = ["IMAP4rev1", "LITERAL+"]
+        words = ["IMAP4rev1", "IMAP4rev2", "LITERAL+"]
         if not self.wire.private:
             words.append("LOGINDISABLED")
         for row in self.table.values():
@@ -351,16 +367,23 @@ class Session:
         return " ".join(
             f"{word}={figures[word]}" if word in figures else word
             for word in words
-            if self.offers(word)
+            if self._announces(word)
         ).encode()
 
     def offers(self, capability: str) -> bool:
-        """Whether this login may use it: the config hides what a client of its cannot bear."""
+        """Whether this login may use it. RFC 9051 has some capabilities inside, which are there for
+        who enabled it, announced or not."""
+        return (self.rev2 and capability in REV2) or self._announces(capability)
+
+    def _announces(self, capability: str) -> bool:
+        """The config hides what a client of this login cannot bear."""
         if capability.startswith("AUTH=SCRAM-") and not self.services.passwords.offers_scram:
             return False
         if capability == "AUTH=SCRAM-SHA-256-PLUS" and not self.wire.bindings():
             return False
-        return capability not in self.hidden
+        if capability == "IMAP4rev2" and not self.services.rev2:
+            return False
+        return capability.upper() not in self.hidden
 
     def _hides(self, row: Row) -> bool:
         """Whether the command belongs to a hidden capability: to the first of its row, unless it
@@ -384,14 +407,28 @@ class Session:
         self.enabled.add("UTF8=ACCEPT")
         self.connection.utf8 = True
 
+    def enable_rev2(self) -> None:
+        """RFC 9051 6.3.1: from here on we speak IMAP4rev2."""
+        self.enabled.add("IMAP4rev2")
+        self.connection.rev2 = True
+        self._retell()
+
+    def _retell(self) -> None:
+        """The view of the open mailbox writes what this client has enabled."""
+        if self.view is not None:
+            enabled = self.enabled
+            self.view.tell(
+                modseq="CONDSTORE" in enabled, vanished="QRESYNC" in enabled, rev2=self.rev2
+            )
+
     def enable_condstore(self) -> None:
         """RFC 7162 3.1: every CONDSTORE enabling command comes here; from now on MODSEQ is told."""
         self.require("CONDSTORE", "CONDSTORE")
         if "CONDSTORE" in self.enabled:
             return
         self.enabled.add("CONDSTORE")
+        self._retell()
         if self.view is not None:
-            self.view.tell(modseq=True, vanished="QRESYNC" in self.enabled)
             # RFC 7162 3.1.2.1: the client cannot know it from before.
             self.send(untagged(b"OK", "Highest MODSEQ", b"HIGHESTMODSEQ %d" % self.view.modseq))
 
@@ -399,8 +436,7 @@ class Session:
         """RFC 7162 3.2.3: VANISHED instead of EXPUNGE, until the connection ends."""
         self.enabled.add("QRESYNC")
         self.enable_condstore()
-        if self.view is not None:
-            self.view.tell(modseq=True, vanished=True)
+        self._retell()
 
     def require_qresync(self) -> None:
         """Raises Bad unless the client enabled QRESYNC (RFC 7162 3.2.5, 3.2.6)."""
@@ -492,6 +528,10 @@ class Session:
                 first, uidnext = await store.read(look)
             view.claim(first, uidnext - 1)
 
+    def enter_mailbox(self, view: View) -> None:
+        self.view = view
+        self._retell()
+
     def leave_mailbox(self) -> None:
         if self.view is not None:
             self.services.mailboxes.release(self.view.mailbox, self.activity.set)
@@ -529,7 +569,7 @@ class Session:
         self._login_until = asyncio.get_running_loop().time() + limits.IMAP_LOGIN_SECONDS
         self.hidden = frozenset()
         self.enabled.clear()
-        self.connection.authenticated = self.connection.utf8 = False
+        self.connection.authenticated = self.connection.utf8 = self.connection.rev2 = False
 
     def _sign_out(self) -> None:
         if self.login is not None:

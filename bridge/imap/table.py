@@ -89,13 +89,14 @@ def row(
     *,
     may_expunge: bool = True,
     capability: str | None = None,
+    until_rev2: bool = False,
 ) -> Row:
     """A row: grammar and behaviour speak of the same value, whatever it is."""
 
     async def call(session: Session, request: Request, scanner: Scanner) -> Reply | None:
         return await run(session, request, parse(scanner))
 
-    return Row(name, call, states, rfc, may_expunge, capability)
+    return Row(name, call, states, rfc, may_expunge, capability, until_rev2)
 
 
 NEW, SELECTED = State.NOT_AUTHENTICATED, State.SELECTED
@@ -122,7 +123,7 @@ ROWS = (
         enable.run,
         SIGNED_IN,
         "5161",
-        capability="ENABLE CONDSTORE QRESYNC UTF8=ACCEPT",
+        capability="ENABLE CONDSTORE QRESYNC UTF8=ACCEPT IMAP4rev2",
     ),
     row("SELECT", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.1", may_expunge=False),
     row("EXAMINE", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.2", may_expunge=False),
@@ -146,7 +147,7 @@ ROWS = (
         "3501 6.3.8",
         capability="LIST-EXTENDED SPECIAL-USE CHILDREN LIST-STATUS LIST-MYRIGHTS",
     ),
-    row("LSUB", list_grammar.parse_lsub, list.run, SIGNED_IN, "3501 6.3.9"),
+    row("LSUB", list_grammar.parse_lsub, list.run, SIGNED_IN, "3501 6.3.9", until_rev2=True),
     row(
         "STATUS",
         status_grammar.parse,
@@ -247,7 +248,7 @@ ROWS = (
     ),
     row("IDLE", bare.parse, idle.run, SIGNED_IN, "2177", capability="IDLE"),
     row("NOTIFY", notify_grammar.parse, notify.run, SIGNED_IN, "5465", capability="NOTIFY"),
-    row("CHECK", bare.parse, noop.run, SELECTED, "3501 6.4.1"),
+    row("CHECK", bare.parse, noop.run, SELECTED, "3501 6.4.1", until_rev2=True),
     row("CLOSE", bare.parse, close.run, SELECTED, "3501 6.4.2"),
     row("UNSELECT", bare.parse, close.run, SELECTED, "3691", capability="UNSELECT"),
     row("EXPUNGE", bare.parse, expunge.run, SELECTED, "3501 6.4.3"),

@@ -5,6 +5,7 @@ Rules:
   table allows it (RFC 3501 7.4.1): until then an expunged message keeps its number.
 - `uids` is what this client was told; while nothing is outstanding it is the mailbox's own
   array, not a copy.
+- Once the client enabled IMAP4rev2 there is no \\Recent, and what is told of flags has a UID.
 - Once the client asked for MODSEQ (RFC 7162) every FETCH carries UID and MODSEQ; once it enabled
   QRESYNC, VANISHED stands for EXPUNGE.
 - Pure bookkeeping: no I/O, no clock. `updates` returns the bytes that the client must see.
@@ -35,7 +36,8 @@ class View:
         self._top = self.uids[-1] if self.uids else 0  # highest UID that the client was told
         self._told = mailbox.modseq
         self._gone: dict[int, int] = {}  # UID -> MODSEQ of what was expunged, not yet told
-        self._modseq = self._vanished = False  # what `tell` was asked for
+        self._modseq = self._vanished = self._rev2 = False  # what `tell` was asked for
+        self._full = False  # whether keywords were refused
         self._own: dict[int, int] = {}  # UID -> MODSEQ of our own silent STORE
         self._recent: list[tuple[int, int]] = []  # closed UID ranges, rising, not touching
         self._claimed = mailbox.row.first_recent - 1  # up to here \\Recent is given away
@@ -78,9 +80,9 @@ class View:
 
     # --- MODSEQ -------------------------------------------------------------------------
 
-    def tell(self, *, modseq: bool, vanished: bool) -> None:
-        """The client enabled CONDSTORE (`modseq`) or QRESYNC (`vanished`) too."""
-        self._modseq, self._vanished = modseq, vanished
+    def tell(self, *, modseq: bool, vanished: bool, rev2: bool) -> None:
+        """The client enabled CONDSTORE (`modseq`), QRESYNC (`vanished`) too, or IMAP4rev2."""
+        self._modseq, self._vanished, self._rev2 = modseq, vanished, rev2
 
     @property
     def modseq(self) -> int:
@@ -145,11 +147,12 @@ class View:
 
     def flags(self, state: EntryState) -> bytes:
         """As FETCH shows them: b"(\\\\Seen $Forwarded)"."""
-        key = state.flags, state.keywords, bool(self._recent) and self.is_recent(state.uid)
+        recent = bool(self._recent) and not self._rev2 and self.is_recent(state.uid)
+        key = state.flags, state.keywords, recent
         shown = self._shown.get(key)
         if shown is None:
             names = self.mailbox.keywords[state.keywords]
-            shown = self._shown[key] = flag_list(state.flags, names, key[2])
+            shown = self._shown[key] = flag_list(state.flags, names, recent)
         return shown
 
     def applicable(self) -> bytes:
@@ -160,7 +163,14 @@ class View:
         """PERMANENTFLAGS: all of them, and new keywords at will (RFC 3501 7.1)."""
         if self.read_only:
             return b"()"
-        return self.applicable()[:-1] + b" \\*)"
+        return self.applicable() if self._full else self.applicable()[:-1] + b" \\*)"
+
+    def refuse_keywords(self) -> Iterator[bytes]:
+        """No new keyword can be made any more: an IMAP4rev2 client is told (RFC 9051 7.1,
+        PERMANENTFLAGS)."""
+        if self._rev2 and not self._full:
+            self._full = True
+            yield b"* OK [PERMANENTFLAGS " + self.permanent() + b"] No more keywords\r\n"
 
     def first_unseen(self) -> int | None:
         """Sequence number of the first message without \\Seen."""
@@ -206,6 +216,7 @@ class View:
         (RFC 5465 5.1) changes of flags are kept for later, and MODSEQ with them.
         """
         box = self.mailbox
+        with_uid = with_uid or self._rev2  # RFC 9051, Appendix E 21
         if self._told < box.modseq:
             for uid, modseq in box.gone_since(self._told, self.uids):
                 # Where the log is too short all that is missing comes again, as if gone just now.
@@ -242,9 +253,14 @@ class View:
             new = box.uids[bisect_right(box.uids, self._top) :]
             self._top = new[-1]
             self.uids = self.uids + new
-            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count())
+            yield self.size()
         if not self._gone:
             self.uids = box.uids  # equal by now; sharing saves the copy
+
+    def size(self) -> bytes:
+        """EXISTS, and RECENT beside it where the client knows \\Recent."""
+        exists = b"* %d EXISTS\r\n" % len(self.uids)
+        return exists if self._rev2 else exists + b"* %d RECENT\r\n" % self.recent_count()
 
     def new_keywords(self) -> Iterator[bytes]:
         """FLAGS and PERMANENTFLAGS, if there are keywords now that the client was not told of:

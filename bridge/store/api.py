@@ -98,6 +98,10 @@ class TooMany(StoreError):
     """A cap of `limits.py` was reached: mailboxes, keywords, UIDs, devices."""
 
 
+class TooManyKeywords(TooMany):
+    """The login uses as many different keywords as it may."""
+
+
 class ReadTx(Protocol):
     """One consistent snapshot."""
 
@@ -119,7 +123,12 @@ class ReadTx(Protocol):
         """Raises NoSuchMailbox when it was deleted."""
         ...
 
+    def has_children(self, login: LoginId, name: str) -> bool:
+        """Whether there are mailboxes below that name, which need not be one itself."""
+        ...
+
     def subscriptions(self, login: LoginId) -> Sequence[str]: ...
+    def is_subscribed(self, login: LoginId, name: str) -> bool: ...
     def usage(self, login: LoginId) -> Usage: ...
     def deleted_octets(self, mailbox: MailboxId) -> int:
         """The sum of the sizes of entries with \\Deleted; looks at no others."""

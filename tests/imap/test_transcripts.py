@@ -53,8 +53,8 @@ async def test_the_core_plays_it(path: Path, transcript: Transcript, tmp_path: P
     if transcript.quota:
         storage, messages = transcript.quota
         quota = Quota(int(storage.removesuffix("KB")) * 1024, messages)
-    remote, hidden = transcript.remote, transcript.hidden
-    async with Core(tmp_path, remote=remote, quota=quota, hidden=hidden) as core:
+    remote, hidden, rev2 = transcript.remote, transcript.hidden, transcript.rev2
+    async with Core(tmp_path, remote=remote, quota=quota, hidden=hidden, rev2=rev2) as core:
         await Player(transcript, core).play()
 
 
@@ -85,6 +85,8 @@ def write_config(folder: Path, transcript: Transcript, authority: trustme.CA) ->
         "listen_tls": [],
         "certificate": {"cert": str(cert), "key": str(key)},
     }
+    if transcript.rev2:
+        imap["rev2"] = True
     if transcript.quota:
         storage, messages = transcript.quota
         imap["quota"] = {"storage": storage, "messages": messages}

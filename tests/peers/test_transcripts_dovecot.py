@@ -49,6 +49,11 @@ NOT_FOR_DOVECOT: dict[str, str] = {
     "quota": "QUOTA comes with a plugin only",
     "quota-without-limits": "QUOTA comes with a plugin only",
     "replace": "2.3 has no REPLACE",
+    **dict.fromkeys(
+        ("rev2", "rev2-hidden", "rev2-keywords", "rev2-mailboxes", "rev2-messages"),
+        "2.3 has no IMAP4rev2",
+    ),
+    "rev2-off": "shows our CAPABILITY",
     "scram": "passwords are not kept for SCRAM there",
     "starttls": "signs in as a user of ours",
     "two_clients_deleted": "it hangs up on one of several that have a deleted mailbox open",

@@ -172,13 +172,17 @@ def test_a_command_after_the_end_of_a_line_is_always_found(octets: bytes) -> Non
 
 
 @settings(max_examples=1000)
-@given(st.sampled_from(sorted(GRAMMARS)), GIBBERISH, st.booleans())
-@example("SEARCH", b" OR (SEEN) (NOT UID *)", False)
-def test_gibberish_is_a_value_or_a_parse_error(name: str, arguments: bytes, utf8: bool) -> None:
+@given(st.sampled_from(sorted(GRAMMARS)), GIBBERISH, st.booleans(), st.booleans())
+@example("SEARCH", b" OR (SEEN) (NOT UID *)", False, False)
+@example("SEARCH", b" OR LARGER 9999999999999999999 RECENT", False, True)
+@example("FETCH", b" 1 BODY[]<99999999999.1>", False, True)
+def test_gibberish_is_a_value_or_a_parse_error(
+    name: str, arguments: bytes, utf8: bool, rev2: bool
+) -> None:
     """The value has consumed everything; the text of the error is fit for a response."""
     peer = Connection()
     peer.authenticated = True
-    peer.utf8 = utf8
+    peer.utf8, peer.rev2 = utf8, rev2
     peer.receive_data(b"a " + name.encode() + arguments + b"\r\n")
     while (event := peer.next_event()) is not None:
         if isinstance(event, LiteralAnnounced):

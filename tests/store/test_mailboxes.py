@@ -8,7 +8,14 @@ import pytest
 
 from bridge import limits
 from bridge.model import Change, LoginId, SpecialUse
-from bridge.store.api import MailboxExists, NoSuchMailbox, StoreError, TooMany
+from bridge.store.api import (
+    MailboxExists,
+    NoSuchMailbox,
+    ReadTx,
+    StoreError,
+    TooMany,
+    WriteTx,
+)
 from bridge.store.opening import open_store
 from tests.store.conftest import EVERY, Clock, Home
 
@@ -343,3 +350,31 @@ async def test_an_empty_mailbox_may_be_renumbered_and_keeps_its_use(home: Home) 
     new = await home.store.write(lambda tx: tx.renumber(old.id, 1, []))
     assert (new.name, new.special_use, new.messages) == ("Archive", old.special_use, 0)
     assert sorted(await home.names()).count("Archive") == 1
+
+
+async def test_what_lies_below_and_what_is_subscribed(home: Home) -> None:
+    login = home.login.id
+
+    def work(tx: WriteTx) -> None:
+        for name in ("a/b", "a-c", "a0", "INBOX/lists"):
+            tx.create_mailbox(login, name)
+        tx.delete_mailbox(login, "a")
+        tx.subscribe(login, "a/b", True)
+
+    await home.store.write(work)
+
+    def look(tx: ReadTx) -> dict[str, tuple[bool, bool]]:
+        names = ("a", "a/b", "a-c", "A", "INBOX", "inbox", "nowhere")
+        return {
+            name: (tx.has_children(login, name), tx.is_subscribed(login, name)) for name in names
+        }
+
+    assert await home.store.read(look) == {
+        "a": (True, False),
+        "a/b": (False, True),
+        "a-c": (False, False),
+        "A": (False, False),
+        "INBOX": (True, True),
+        "inbox": (True, True),
+        "nowhere": (False, False),
+    }

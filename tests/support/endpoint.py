@@ -43,11 +43,13 @@ class _House:
         logins: Mapping[str, str] | None = None,
         quota: Quota | None = None,
         hidden: Mapping[str, frozenset[str]] | None = None,
+        rev2: bool = False,
         starttls: bool = False,
     ) -> None:
         self._folder = folder
         self._quota = quota
         self._hidden = hidden or {}
+        self._rev2 = rev2
         self._logins = logins or {"alice": PASSWORD, "bob": PASSWORD}
         self._starttls = starttls
         self.store: Store
@@ -69,6 +71,7 @@ class _House:
             starttls=self._starttls,
             quota=self._quota,
             hidden=self._hidden,
+            rev2=self._rev2,
         )
         await self._open()
         return self
@@ -130,8 +133,9 @@ class Core(_House):
         remote: bool = False,
         quota: Quota | None = None,
         hidden: Mapping[str, frozenset[str]] | None = None,
+        rev2: bool = False,
     ) -> None:
-        super().__init__(folder, quota=quota, hidden=hidden, starttls=True)
+        super().__init__(folder, quota=quota, hidden=hidden, rev2=rev2, starttls=True)
         self._remote = remote
         self._tasks: dict[asyncio.Task[None], Session] = {}
         self.users = {name: (name, password) for name, password in self._logins.items()}

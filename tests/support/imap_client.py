@@ -56,7 +56,7 @@ class Talk:
         if self._judged:
             accept(octets, greeting=not self._greeted, utf8=self._utf8)
         self._greeted = True
-        self._utf8 = self._utf8 or bool(re.match(rb"\* ENABLED .*UTF8=ACCEPT", octets))
+        self._utf8 = self._utf8 or bool(re.match(rb"\* ENABLED .*(UTF8=ACCEPT|IMAP4rev2)", octets))
         return parts
 
     def compress(self) -> None:

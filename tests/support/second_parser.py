@@ -58,6 +58,7 @@ CODES = {
     "NOTSAVED": (rb"", "5182 2.1"),
     "READ-ONLY": (rb"", "3501 7.1"),
     "UIDNOTSTICKY": (rb"", "4315 3"),
+    "HASCHILDREN": (rb"", "9051 7.1"),
     "NOUPDATE": (rb" .+", "5267 4.3"),
     "UNKNOWN-CTE": (rb"", "3516 4.3"),
     "TOOBIG": (rb"", "4469 3"),

@@ -38,7 +38,8 @@ Directives: `login CLIENT NAME` (greeting and answers are read away), `append`, 
 `octets NAME SIZE` (a message of that size), `escaped NAME TEXT` (octets as in C>, without blanks),
 `base64 NAME TEXT` (for {NAME}: octets as in C>, where {alice} and the like stand for themselves),
 `limit NAME VALUE` (of bridge.limits), `remote` (nobody counts as being on this machine),
-`needs WORD...` (see `Transcript.needs`), `quota 3KB MESSAGES`, `hide LOGIN CAPABILITY...`.
+`needs WORD...` (see `Transcript.needs`), `quota 3KB MESSAGES`, `hide LOGIN CAPABILITY...`,
+`rev2` (IMAP4rev2 is offered).
 
 Nothing may come that is not expected: S: lines are all responses, in order, and at the end of
 the file every client says NOOP and LOGOUT and must hear nothing but their own answers. The order
@@ -97,6 +98,7 @@ class Transcript:
     remote: bool = False
     quota: tuple[str, int] | None = None  # storage as the config has it, messages
     hidden: dict[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
+    rev2: bool = False  # whether IMAP4rev2 is offered
     steps: list[Step] = field(default_factory=list)
 
 
@@ -149,6 +151,8 @@ def _directive(found: Transcript, words: list[str], where: str) -> None:
             found.quota = storage, int(count)
         case ["hide", name, *words]:
             found.hidden[name] = frozenset(words)
+        case ["rev2"]:
+            found.rev2 = True
         case ["remote"]:
             found.remote = True
         case _:

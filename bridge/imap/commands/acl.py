@@ -7,6 +7,7 @@ to be had), and SETACL and DELETEACL refuse what would make it otherwise.
 
 from __future__ import annotations
 
+from bridge.imap import names
 from bridge.imap.protocol.acl import OfIdentifier, OfMailbox, SetAcl
 from bridge.imap.protocol.responses import astring
 from bridge.imap.replies import Bad, No, Reply
@@ -66,6 +67,5 @@ async def delete(session: Session, request: Request, value: OfIdentifier) -> Rep
 
 async def _existing(session: Session, mailbox: str) -> bytes:
     """The name in wire octets. Raises NoSuchMailbox."""
-    login = session.signed_in.id
-    row = await session.services.store.read(lambda tx: tx.mailbox(login, mailbox))
+    row = await session.services.store.read(lambda tx: names.mailbox(session, tx, mailbox))
     return session.mailbox_name(row.name)

@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 
+from bridge.imap import names
 from bridge.imap.commands.quota import require_room
 from bridge.imap.protocol.append import Append, AppendMessage
 from bridge.imap.protocol.numbers import format_ranges
@@ -27,7 +28,6 @@ SMALL = 64 * 1024  # octets that are taken apart on the event loop in under 10 m
 
 
 async def run(session: Session, request: Request, value: Append) -> Reply:
-    login = session.signed_in.id
     if len(value.messages) > 1:
         session.require("MULTIAPPEND", "APPEND of several messages")
     refuse_unfit(session, value.messages)
@@ -35,20 +35,21 @@ async def run(session: Session, request: Request, value: Append) -> Reply:
     ready = await prepared([message.octets for message in value.messages])
     now = int(time.time())
 
-    def work(tx: WriteTx) -> tuple[Mailbox, list[int]]:
-        box = tx.mailbox(login, value.mailbox)
+    def work(tx: WriteTx) -> tuple[Mailbox, list[int], tuple[bytes, ...]]:
+        box = names.mailbox(session, tx, value.mailbox)
         uids = [
             add(tx, box.id, message, stored, now)
             for message, stored in zip(value.messages, ready, strict=True)
         ]
         require_room(session, tx)
-        return box, uids
+        return box, uids, names.renaming(session, tx, value.mailbox, box)
 
     try:
-        box, uids = await session.services.store.write(work)
+        box, uids, renamed = await session.services.store.write(work)
     except NoSuchMailbox as error:
         raise try_create(error) from None
     session.note_made(box.id, uids)
+    session.send(*renamed)
     return Reply("APPEND completed", b"APPENDUID %d %s" % (box.uidvalidity, format_ranges(uids)))
 
 
@@ -65,9 +66,8 @@ def refuse_unfit(session: Session, messages: Sequence[AppendMessage]) -> None:
 
 async def require_mailbox(session: Session, name: str) -> None:
     """Raises No [TRYCREATE] before work is put into a message that has no place to go."""
-    login = session.signed_in.id
     try:
-        await session.services.store.read(lambda tx: tx.mailbox(login, name))
+        await session.services.store.read(lambda tx: names.mailbox(session, tx, name))
     except NoSuchMailbox as error:
         raise try_create(error) from None
 

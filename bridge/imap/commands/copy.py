@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.imap import names
 from bridge.imap.commands.quota import require_room
 from bridge.imap.protocol.copy import Copy
 from bridge.imap.protocol.numbers import format_ranges
@@ -22,10 +23,10 @@ async def run(session: Session, request: Request, value: Copy) -> Reply:
         if not request.uid and not value.numbers.saved:
             raise Bad("There is no message of that number")
         return Reply(f"{request.name} completed, no message was there")
-    login, box = session.signed_in.id, view.mailbox.id
+    box = view.mailbox.id
 
     def work(tx: WriteTx) -> tuple[MailboxId, Copied]:
-        target = tx.mailbox(login, value.mailbox).id
+        target = names.mailbox(session, tx, value.mailbox).id
         if moving:
             return target, tx.move(box, uids, target)
         copied = tx.copy(box, uids, target)

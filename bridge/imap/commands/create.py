@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.imap import names
 from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.create import Create
 from bridge.imap.replies import No, Reply
@@ -23,30 +24,33 @@ DELIMITER = "/"
 async def run(session: Session, request: Request, value: Create) -> Reply:
     login = session.signed_in.id
     # RFC 3501 6.3.3: a trailing delimiter declares that names below will follow.
-    name = check_name(value.mailbox.removesuffix(DELIMITER))
+    given = value.mailbox.removesuffix(DELIMITER)
+    name = check_name(names.composed(session, given))
     if value.special_use is not None:
         session.require("CREATE-SPECIAL-USE", "parameter USE")
     use = special_use(value.special_use or ())
 
-    def work(tx: WriteTx) -> Mailbox:
+    def work(tx: WriteTx) -> tuple[Mailbox, tuple[bytes, ...]]:
         if use is not None:
             held = next((row.name for row in tx.mailboxes(login) if row.special_use == use), None)
             if held is not None and held != name:
                 raise No(f"Another mailbox is {use.value} already", b"USEATTR")
-        return tx.create_mailbox(login, name, use)
+        made = tx.create_mailbox(login, name, use)
+        return made, names.renaming(session, tx, given, made)
 
-    made = await session.services.store.write(work)
+    made, renamed = await session.services.store.write(work)
+    session.send(*renamed)
     # RFC 8474 4.1
     code = f"MAILBOXID ({mailbox_id(made.id)})".encode() if session.offers("OBJECTID") else None
     return Reply("CREATE completed", code)
 
 
-def special_use(names: Sequence[str]) -> SpecialUse | None:
+def special_use(words: Sequence[str]) -> SpecialUse | None:
     """The one use that is named, or None. Raises No [USEATTR] for what no mailbox can have."""
-    if len(names) > 1:
+    if len(words) > 1:
         raise No("A mailbox has one special use here", b"USEATTR")
     try:
-        return SpecialUse(names[0]) if names else None
+        return SpecialUse(words[0]) if words else None
     except ValueError:
         raise No("There is no such special use here", b"USEATTR") from None
 

@@ -1,4 +1,4 @@
-"""ENABLE (RFC 5161): extensions that change what the server sends, once the client asks."""
+"""ENABLE (RFC 5161, RFC 9051 6.3.1): what changes the server's answers, once the client asks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMPLIED = {"QRESYNC": ("CONDSTORE",)}  # RFC 7162 3.2.3
 async def run(session: Session, request: Request, value: Enable) -> Reply:
     offered = session.capabilities().decode().split()
     new = []
-    for name in value.names:
+    for name in (SPELT.get(name, name) for name in value.names):
         if name not in ENABLED_BY or name not in offered or name in session.enabled:
             continue
         new.append(name)
@@ -30,4 +30,6 @@ ENABLED_BY = {
     "CONDSTORE": Session.enable_condstore,
     "QRESYNC": Session.enable_qresync,
     "UTF8=ACCEPT": Session.enable_utf8,
+    "IMAP4rev2": Session.enable_rev2,
 }
+SPELT = {name.upper(): name for name in ENABLED_BY}

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.imap.commands.acl import my_rights_response
 from bridge.imap.commands.status import Figures, read_figures, require_items, status_response
+from bridge.imap.names import always_told, composed, list_response
 from bridge.imap.protocol.list import List, matches
 from bridge.imap.replies import Reply
 from bridge.imap.seams import Request
@@ -57,6 +58,9 @@ async def run(session: Session, request: Request, value: List) -> Reply:
         return Reply("LIST completed")
     if value.extended:
         require_options(session, value)
+    # RFC 9051 5.1: a pattern may be written in any normal form, too.
+    patterns = dict.fromkeys((*value.patterns, *(composed(session, p) for p in value.patterns)))
+    value = replace(value, patterns=tuple(patterns))
 
     def work(tx: ReadTx) -> Found:
         rows = tx.mailboxes(login)
@@ -88,15 +92,13 @@ def _responses(
     session: Session, command: str, value: List, shown: Iterable[Shown], found: Found
 ) -> Iterator[bytes]:
     for each in shown:
-        name = session.mailbox_name(each.name)
-        line = f'* {command} ({" ".join(each.attributes)}) "/" '.encode() + name
-        if each.child_info:
-            criteria = " ".join(f'"{option}"' for option in each.child_info)
-            line += f' ("CHILDINFO" ({criteria}))'.encode()
-        yield line + b"\r\n"
+        yield list_response(
+            session, each.name, each.attributes, command=command, child_info=each.child_info
+        )
         # RFC 8440 3, RFC 5819 2: of selectable mailboxes that satisfy the criteria themselves.
         if not each.chosen or each.name not in found.mailboxes:
             continue
+        name = session.mailbox_name(each.name)
         if "MYRIGHTS" in value.return_options:
             yield my_rights_response(name)
         if value.status_items:
@@ -154,14 +156,6 @@ async def extended(value: List, found: Found) -> list[Shown]:
         child_info = criteria if recursive and name in above else ()
         shown.append(Shown(name, tuple(attributes), child_info, name in satisfying))
     return shown
-
-
-def always_told(row: Mailbox | None, has_children: bool) -> tuple[str, ...]:
-    """RFC 3348 3, RFC 6154 2."""
-    children = "\\HasChildren" if has_children else "\\HasNoChildren"
-    if row is None or row.special_use is None:
-        return (children,)
-    return (children, row.special_use.value)
 
 
 async def _matching(names: Iterable[str], value: List) -> list[str]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bridge import limits
+from bridge.imap import names
 from bridge.imap.commands.create import special_use
 from bridge.imap.protocol.metadata import GetMetadata, SetMetadata
 from bridge.imap.protocol.responses import astring, literal, string
 from bridge.imap.replies import No, Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
-from bridge.model import LoginId, SpecialUse
+from bridge.model import SpecialUse
 from bridge.store.api import ReadTx, TooMany, WriteTx
 
 SPECIAL_USE = "/private/specialuse"
@@ -27,8 +28,7 @@ _USES = {use.value.lower(): use.value for use in SpecialUse}
 
 
 async def get(session: Session, request: Request, value: GetMetadata) -> Reply:
-    login = session.signed_in.id
-    stored = await session.services.store.read(lambda tx: _stored(tx, login, value.mailbox))
+    stored = await session.services.store.read(lambda tx: _stored(session, tx, value.mailbox))
     found = dict(chosen(value, stored))
     sizes = [len(each) for each in found.values() if each is not None]
     most = value.max_size
@@ -46,10 +46,11 @@ async def get(session: Session, request: Request, value: GetMetadata) -> Reply:
     return Reply("GETMETADATA completed", code)
 
 
-def _stored(tx: ReadTx, login: LoginId, mailbox: str) -> Mapping[str, bytes]:
+def _stored(session: Session, tx: ReadTx, mailbox: str) -> Mapping[str, bytes]:
+    login = session.signed_in.id
     if not mailbox:
         return tx.metadata(login, None)
-    row = tx.mailbox(login, mailbox)
+    row = names.mailbox(session, tx, mailbox)
     found = dict(tx.metadata(login, row.id))
     if row.special_use is not None:
         found[SPECIAL_USE] = row.special_use.value.encode()
@@ -88,7 +89,7 @@ async def set_values(session: Session, request: Request, value: SetMetadata) -> 
     use = _special_use(values.pop(SPECIAL_USE)) if changes_use else None
 
     def work(tx: WriteTx) -> None:
-        box = tx.mailbox(login, value.mailbox).id if value.mailbox else None
+        box = names.mailbox(session, tx, value.mailbox).id if value.mailbox else None
         if values:
             tx.set_metadata(login, box, values)
         if changes_use and box is not None:
@@ -103,5 +104,5 @@ async def set_values(session: Session, request: Request, value: SetMetadata) -> 
 
 def _special_use(octets: bytes | None) -> SpecialUse | None:
     """RFC 6154 4: checked as CREATE checks it. Raises No [USEATTR]."""
-    names = (octets or b"").decode("ascii", "replace").split()
-    return special_use([_USES.get(name.lower(), name) for name in names])
+    words = (octets or b"").decode("ascii", "replace").split()
+    return special_use([_USES.get(name.lower(), name) for name in words])

@@ -8,11 +8,13 @@ asks to leave them out, while to lose another device's change would be wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bridge.imap.commands.fetch import refuse_items, respond
-from bridge.imap.commands.list import always_told, inferred
+from bridge.imap.commands.list import inferred
 from bridge.imap.commands.status import Figures, read_figures, status_response
 from bridge.imap.mailboxes import runs
+from bridge.imap.names import always_told, composed, list_response
 from bridge.imap.notifications import (
     Annotated,
     Listed,
@@ -37,7 +39,10 @@ _OF_ANNOTATIONS = frozenset({"MAILBOXMETADATACHANGE", "SERVERMETADATACHANGE"})
 
 
 async def run(session: Session, request: Request, value: Notify) -> Reply:
-    groups = value.groups or ()
+    groups = tuple(
+        replace(group, names=(*group.names, *(composed(session, name) for name in group.names)))
+        for group in value.groups or ()
+    )
     chosen = next((group for group in groups if group.filter.startswith("SELECTED")), None)
     items = chosen.items if chosen is not None else ()
     refuse_items(session, items)
@@ -176,11 +181,7 @@ class Teller:
         words = [*([] if row is not None else ["\\NonExistent"]), *always_told(row, has_children)]
         if told.name in self._picture.subscribed:
             words.append("\\Subscribed")
-        line = f'* LIST ({" ".join(words)}) "/" '.encode() + self._session.mailbox_name(told.name)
-        if told.was is not None:
-            # RFC 5465 5.4
-            line += b' ("OLDNAME" (' + self._session.mailbox_name(told.was) + b"))"
-        return line + b"\r\n"
+        return list_response(self._session, told.name, words, old=told.was)
 
     def _annotated(self, told: Annotated) -> bytes:
         name = self._session.mailbox_name(told.mailbox) if told.mailbox else b'""'

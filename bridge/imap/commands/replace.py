@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from bridge.imap import names
 from bridge.imap.commands.append import add, prepared, refuse_unfit, require_mailbox, try_create
 from bridge.imap.commands.quota import require_room
 from bridge.imap.protocol.replace import Replace
@@ -20,7 +21,7 @@ from bridge.store.api import NoSuchMailbox, WriteTx
 
 
 async def run(session: Session, request: Request, value: Replace) -> Reply:
-    view, login, message = session.writable, session.signed_in.id, value.message
+    view, message = session.writable, value.message
     refuse_unfit(session, [message])
     places = view.resolve(value.number, by_uid=request.uid)
     if not places:
@@ -33,7 +34,7 @@ async def run(session: Session, request: Request, value: Replace) -> Reply:
     now = int(time.time())
 
     def work(tx: WriteTx) -> tuple[Mailbox, int]:
-        box = tx.mailbox(login, value.mailbox)
+        box = names.mailbox(session, tx, value.mailbox)
         uid = add(tx, box.id, message, stored, now)
         if not tx.expunge(source, uids, only_deleted=False):
             raise No("Another device expunged the message meanwhile", b"EXPUNGEISSUED")

@@ -1,4 +1,5 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE and QRESYNC (RFC 7162 3.1.8, 3.2.5).
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2; RFC 9051 6.3.2, 6.3.3), with CONDSTORE and QRESYNC
+(RFC 7162 3.1.8, 3.2.5).
 
 With QRESYNC the client says what it knew when it left, and is told what changed since then:
 VANISHED (EARLIER) for what is gone, FETCH for what came or changed.
@@ -10,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
+from bridge.imap import names
 from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import untagged
@@ -18,6 +20,7 @@ from bridge.imap.replies import Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
 from bridge.imap.view import View
+from bridge.store.api import ReadTx
 
 Ranges = Sequence[tuple[int, int]]  # closed, rising, disjoint
 
@@ -33,18 +36,21 @@ async def run(session: Session, request: Request, value: Select) -> Reply:
         session.send(untagged(b"OK", "The old mailbox is closed", b"CLOSED"))
     if "CONDSTORE" in value.parameters:
         session.enable_condstore()
-    box = await session.services.mailboxes.open(login.id, value.mailbox, session.activity.set)
+    name, listed = value.mailbox, b""
+    if session.rev2 or names.composed(session, name) != name:
+        name, listed = await session.services.store.read(lambda tx: _listed(session, tx, name))
+    box = await session.services.mailboxes.open(login.id, name, session.activity.set)
     view = View(box, read_only=request.name == "EXAMINE")
-    view.tell(modseq="CONDSTORE" in session.enabled, vanished="QRESYNC" in session.enabled)
-    session.view = view
+    session.enter_mailbox(view)
     if box.row.name == "INBOX":
         session.services.on_interest(login.id)
     await session.claim_recent(view)
     session.send(b"* FLAGS " + view.applicable() + b"\r\n")
     session.send(b"* OK [PERMANENTFLAGS " + view.permanent() + b"] Flags that stay\r\n")
-    session.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recent_count()))
-    unseen = view.first_unseen()
-    if unseen is not None:
+    session.send(view.size())
+    if session.rev2:
+        session.send(listed)
+    elif (unseen := view.first_unseen()) is not None:
         session.send(b"* OK [UNSEEN %d] First unseen\r\n" % unseen)
     session.send(b"* OK [UIDVALIDITY %d] UIDs stay valid\r\n" % box.row.uidvalidity)
     session.send(b"* OK [UIDNEXT %d] Next UID\r\n" % box.row.uidnext)
@@ -57,6 +63,12 @@ async def run(session: Session, request: Request, value: Select) -> Reply:
         await resynchronize(session, view, value.qresync)
     access = b"READ-ONLY" if view.read_only else b"READ-WRITE"
     return Reply(f"{request.name} completed", access)
+
+
+def _listed(session: Session, tx: ReadTx, name: str) -> tuple[str, bytes]:
+    """The name as it is stored, and its LIST response. Raises NoSuchMailbox."""
+    row = names.mailbox(session, tx, name)
+    return row.name, names.listed(session, tx, row, name)
 
 
 async def resynchronize(session: Session, view: View, known: Qresync) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from bridge import limits
+from bridge.imap import names
 from bridge.imap.objectids import mailbox_id
 from bridge.imap.protocol.status import Status
 from bridge.imap.replies import Reply
@@ -44,11 +45,10 @@ CAPABILITY: Final = {
 
 
 async def run(session: Session, request: Request, value: Status) -> Reply:
-    login = session.signed_in.id
     require_items(session, value.items)
 
     def work(tx: ReadTx) -> tuple[str, Figures]:
-        row = tx.mailbox(login, value.mailbox)
+        row = names.mailbox(session, tx, value.mailbox)
         return row.name, read_figures(tx, row, value.items)
 
     name, figures = await session.services.store.read(work)

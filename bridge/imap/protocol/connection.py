@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 
 from bridge import limits
 from bridge.imap.protocol.numbers import LARGEST_NUMBER
-from bridge.imap.protocol.scanner import Scanner
+from bridge.imap.protocol.scanner import LARGEST_MODSEQ, Scanner
 from bridge.model import Octets, Sink
 
 # RFC 3501 9: tag = 1*<any ASTRING-CHAR except "+">; a command's name is an atom.
@@ -36,6 +36,7 @@ _NAME_FOLLOWS: Final = {
     "REPLACE": re.compile(rb" [^ ]*+ "),
     "UID REPLACE": re.compile(rb" [^ ]*+ "),
 }
+LARGEST_SIZE: Final = LARGEST_MODSEQ  # of a literal (RFC 9051 9, number64)
 _TAG_SEARCH: Final = limits.IMAP_TAG + 1  # octets in which a tag and its space must be
 _COMPACT: Final = 64 * 1024  # consumed octets at the front of the buffer that we tolerate
 
@@ -115,11 +116,11 @@ class _Memory:
 
 class Connection:
     """One client's octets. `authenticated` chooses between the limits before and after login,
-    `utf8` how the commands to come write mailbox names (RFC 6855 3)."""
+    `utf8` and `rev2` the grammar of the commands to come (see `Scanner`)."""
 
     def __init__(self) -> None:
         self.authenticated = False
-        self.utf8 = False
+        self.utf8 = self.rev2 = False
         self._buffer = bytearray()
         self._start = 0  # of what is not consumed yet
         self._searched = 0  # where the search for LF goes on
@@ -268,7 +269,7 @@ class Connection:
         if literal:
             return self._announce(literal)
         assert self._tag is not None
-        scanner = Scanner(self._lines, self._literals, utf8=self.utf8)
+        scanner = Scanner(self._lines, self._literals, utf8=self.utf8, rev2=self.rev2)
         ready = CommandReady(self._tag, self._name, scanner)
         self._forget()
         return ready
@@ -317,7 +318,7 @@ class Connection:
     def _over_cap(self, literal: _Literal, message: bool) -> str:
         login = self.authenticated
         if message:
-            largest = LARGEST_NUMBER
+            largest = LARGEST_SIZE if self.rev2 else LARGEST_NUMBER
         else:
             largest = limits.IMAP_LITERAL if login else limits.IMAP_LITERAL_BEFORE_LOGIN
         if literal.size > largest:
@@ -434,7 +435,7 @@ def _announced_literal(line: bytes) -> _Literal | None:
     if start < 0 or not digits.isdigit():
         return None
     # Counted first: int() of 4,300 digits and more raises ValueError of its own.
-    size = int(digits) if len(digits) <= 10 else LARGEST_NUMBER + 1
+    size = int(digits) if len(digits) <= 19 else LARGEST_SIZE + 1
     return _Literal(start, size, synchronizing)
 
 

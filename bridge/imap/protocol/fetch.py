@@ -33,6 +33,8 @@ _SIMPLE: Final = frozenset(
         "THREADID",
     }
 )
+# RFC 9051, Appendix E 18
+_REV1: Final = frozenset({"RFC822", "RFC822.HEADER", "RFC822.TEXT"})
 _TEXTS: Final = frozenset({"HEADER", "TEXT", "MIME", "HEADER.FIELDS", "HEADER.FIELDS.NOT"})
 
 
@@ -152,7 +154,7 @@ def parse_item(name: str, scanner: Scanner) -> Item:
         return _section(name == "BODY.PEEK", scanner)
     if name in ("BINARY", "BINARY.PEEK", "BINARY.SIZE"):
         return _binary(name, scanner)
-    if name not in _SIMPLE:
+    if name not in _SIMPLE or (scanner.rev2 and name in _REV1):
         raise ParseError("There is no such FETCH item")
     if name == "PREVIEW":
         # RFC 8970 4.1: ours is always at hand. A list behind it may also be one of modifiers.
@@ -190,9 +192,9 @@ def _part(scanner: Scanner) -> tuple[tuple[int, ...], bool]:
 def _partial(scanner: Scanner) -> tuple[int, int] | None:
     if not scanner.take(b"<"):
         return None
-    origin = scanner.number()
+    origin = scanner.size()
     scanner.expect(b".")
-    partial = (origin, scanner.nz_number())
+    partial = (origin, scanner.nz_size())
     scanner.expect(b">")
     return partial
 

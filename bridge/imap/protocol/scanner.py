@@ -58,16 +58,25 @@ class Scanner:
     """Reads a command from left to right.
 
     `lines` are the pieces between literals without CRLF and without the "{5}" announcements,
-    one more than there are `literals`: LOGIN {3} joe x is [b" ", b" x"] and [b"joe"]. With
-    `utf8` mailbox names are UTF-8, not modified UTF-7 (RFC 6855 3).
+    one more than there are `literals`: LOGIN {3} joe x is [b" ", b" x"] and [b"joe"].
+
+    `utf8` and `rev2` say that the client enabled UTF8=ACCEPT or IMAP4rev2. With either, mailbox
+    names are UTF-8, not modified UTF-7 (RFC 6855 3, RFC 9051 5.1); with `rev2` the grammar is that
+    of RFC 9051, which lacks some words of RFC 3501 and has numbers of 63 bits.
     """
 
-    __slots__ = ("_index", "_line", "_lines", "_literals", "_position", "utf8")
+    __slots__ = ("_index", "_line", "_lines", "_literals", "_position", "rev2", "utf8")
 
     def __init__(
-        self, lines: Sequence[bytes], literals: Sequence[Octets] = (), *, utf8: bool = False
+        self,
+        lines: Sequence[bytes],
+        literals: Sequence[Octets] = (),
+        *,
+        utf8: bool = False,
+        rev2: bool = False,
     ) -> None:
         self.utf8 = utf8
+        self.rev2 = rev2
         self._lines = lines
         self._literals = literals
         self._index = 0
@@ -193,6 +202,16 @@ class Scanner:
             raise ParseError("Expected a number from 1 to 4294967295")
         return self._number(10, LARGEST_NUMBER, "Expected a number from 1 to 4294967295")
 
+    def size(self) -> int:
+        """A number of octets: 63 bits in RFC 9051 (Appendix D), 32 in RFC 3501."""
+        return self.mod_sequence() if self.rev2 else self.number()
+
+    def nz_size(self) -> int:
+        """The same, at least 1."""
+        if not self.rev2 or self.peek == b"0":
+            return self.nz_number()
+        return self.mod_sequence()
+
     def mod_sequence(self) -> int:
         """0 to 2**63 - 1 (RFC 7162 7, mod-sequence-valzer)."""
         return self._number(19, LARGEST_MODSEQ, "Expected a mod-sequence of at most 63 bits")
@@ -214,14 +233,14 @@ class Scanner:
 
     def mailbox(self) -> str:
         """A mailbox name in Unicode; INBOX is spelt so, alone and as the first level."""
-        return _mailbox_name(self.astring(), self.utf8)
+        return _mailbox_name(self.astring(), self.utf8 or self.rev2)
 
     def list_mailbox(self) -> str:
         """A LIST pattern in Unicode: a mailbox name with "%" and "*" in it."""
         if self.peek in (b'"', b"{"):
-            return _mailbox_name(self.string(), self.utf8)
+            return _mailbox_name(self.string(), self.utf8 or self.rev2)
         pattern = self._match(_LIST, "Expected a mailbox name or pattern")
-        return _mailbox_name(pattern, self.utf8)
+        return _mailbox_name(pattern, self.utf8 or self.rev2)
 
     # --- flags --------------------------------------------------------------------------
 
@@ -321,4 +340,4 @@ def _utf8_name(octets: bytes) -> str:
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        raise ParseError("A mailbox name is UTF-8 after ENABLE UTF8=ACCEPT") from None
+        raise ParseError("A mailbox name is UTF-8 here, as you asked with ENABLE") from None

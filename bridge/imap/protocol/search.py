@@ -217,6 +217,9 @@ def parse(scanner: Scanner) -> Search | Refused:
         asked = returns(scanner)
         scanner.space()
         name = _word(scanner)
+    if asked is None and scanner.rev2:
+        # RFC 9051 6.4.4: the answer is always an ESEARCH, with ALL where nothing else is asked for.
+        asked = Returns(("ALL",))
     charset = None
     if name == "CHARSET":
         scanner.space()
@@ -370,7 +373,7 @@ class _Keys:
     def _leaf(self, name: str) -> Key:
         if name == "":
             return Numbers(self._scanner.sequence_set(), uid=False)
-        if name in _PLAIN:
+        if name in _PLAIN and not (self._scanner.rev2 and name in REV1_KEYS):
             return _PLAIN[name]
         if name not in _WITH_ARGUMENT:
             raise ParseError("There is no such search key")
@@ -404,6 +407,7 @@ def _all_of(keys: list[Key]) -> Key:
     return keys[0] if len(keys) == 1 else And(tuple(keys))
 
 
+REV1_KEYS: Final = frozenset({"RECENT", "NEW", "OLD"})  # RFC 9051, Appendix E 12
 _SEEN: Final = HasFlag(Flag.SEEN)
 _PLAIN: Final[dict[str, Key]] = {
     "ALL": All(),
@@ -436,8 +440,8 @@ _WITH_ARGUMENT: Final[dict[str, Callable[[_Keys], Key]]] = {
     "OLDER": lambda keys: Older(keys._scanner.nz_number()),
     # RFC 5032 2: a message of just that age is both.
     "YOUNGER": lambda keys: Not(Older(keys._scanner.nz_number() + 1)),
-    "LARGER": lambda keys: Larger(keys._scanner.number()),
-    "SMALLER": lambda keys: Smaller(keys._scanner.number()),
+    "LARGER": lambda keys: Larger(keys._scanner.size()),
+    "SMALLER": lambda keys: Smaller(keys._scanner.size()),
     "MODSEQ": _Keys._modseq,
     "SAVEDBEFORE": lambda keys: Saved("before", keys._scanner.date()),
     "SAVEDON": lambda keys: Saved("on", keys._scanner.date()),

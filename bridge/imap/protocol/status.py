@@ -48,7 +48,8 @@ def parse_items(scanner: Scanner) -> tuple[str, ...]:
     items: dict[str, None] = {}
     while True:
         item = scanner.word()
-        if item not in ITEMS:
+        # RFC 9051, Appendix E 12
+        if item not in ITEMS or (scanner.rev2 and item == "RECENT"):
             raise ParseError("There is no such STATUS item")
         items[item] = None
         if not scanner.take(b" "):

@@ -196,6 +196,15 @@ class SqliteRead:
             raise NoSuchMailbox("The mailbox was deleted.")
         return as_mailbox(row)
 
+    def has_children(self, login: LoginId, name: str) -> bool:
+        # "0" follows "/": between the two are the names that begin with `name` and "/".
+        query = "SELECT 1 FROM mailbox WHERE login_id = ? AND name > ? AND name < ? LIMIT 1"
+        return self._one(query, (login, canonical(name) + "/", canonical(name) + "0")) is not None
+
+    def is_subscribed(self, login: LoginId, name: str) -> bool:
+        query = "SELECT 1 FROM subscription WHERE login_id = ? AND name = ?"
+        return self._one(query, (login, canonical(name))) is not None
+
     def subscriptions(self, login: LoginId) -> Sequence[str]:
         rows = self._all("SELECT name FROM subscription WHERE login_id = ? ORDER BY name", (login,))
         return [name for (name,) in rows]

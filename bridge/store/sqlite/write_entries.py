@@ -16,7 +16,7 @@ from itertools import starmap
 
 from bridge import limits
 from bridge.model import Copied, EntryState, LoginId, MailboxId, MessageId, Stored
-from bridge.store.api import NoSuchMailbox, StoreError, StoreOp, TooMany, UidRanges
+from bridge.store.api import NoSuchMailbox, StoreError, StoreOp, TooManyKeywords, UidRanges
 from bridge.store.sqlite.keywords import folded
 from bridge.store.sqlite.read import Row, among
 from bridge.store.sqlite.write_base import Counts, WriteBase, counts_of
@@ -65,7 +65,7 @@ class EntryWrites(WriteBase):
         if self._keyword_count(login) + len(new) > limits.KEYWORDS_PER_LOGIN:
             self._release_keywords(login)
             if self._keyword_count(login) + len(new) > limits.KEYWORDS_PER_LOGIN:
-                raise TooMany(
+                raise TooManyKeywords(
                     f"{limits.KEYWORDS_PER_LOGIN} different keywords are in use; no more can be "
                     "made until some are removed from all messages."
                 )
