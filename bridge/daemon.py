@@ -45,6 +45,7 @@ from bridge.sync.poll import Poller
 from bridge.sync.retention import Policy
 from bridge.sync.schedule import Job, NoSuchAccount, Schedule
 from bridge.tls import CertificateError, ServerCertificate, lan_addresses
+from bridge.transfer.door import LocalDoor
 from bridge.web.devices import NewDevice
 from bridge.web.server import WebServer
 from bridge.web.status import AccountStatus, Status
@@ -274,6 +275,19 @@ class Daemon:
         tls = zip((each.host for each in imap.listen_tls), self.imap_tls_ports, strict=False)
         fingerprint = self.certificate.fingerprint
         return access(imap.hostname, lan_addresses(), list(plain), list(tls), fingerprint)
+
+    async def door(self, login: str) -> LocalDoor:
+        """What import, export and migrate reach a login by. Raises LookupError."""
+        name = self._login(login)
+        found = await self.store.write(lambda tx: tx.ensure_login(name))
+        return LocalDoor(self.store, found.id, self.config.data_dir)
+
+    def new_spool(self) -> Spool:
+        return Spool(self.config.data_dir)
+
+    async def backup(self, path: Path) -> int:
+        """A consistent copy of the store as it is now; returns its octets. Raises StoreError."""
+        return await self.store.backup(path)
 
     async def status(self) -> Status:
         """The facts for `popbridge status`, /status.json and the health checks."""

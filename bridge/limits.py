@@ -94,6 +94,9 @@ OAUTH_SECONDS = 30.0  # for one request
 OAUTH_LOGIN_SECONDS = 30 * 60.0  # for a person to sign in, whatever the provider allows
 OAUTH_REDIRECT = 16 * 1024  # octets of a browser's request on loopback
 
+# --- transfer: what files and servers may make us hold -----------------------------------
+TRANSFER_MESSAGE = 128 * 1024 * 1024  # a message of an import
+
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row
 TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox

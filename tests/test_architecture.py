@@ -75,6 +75,7 @@ SOCKET_ROOMS = {
     "bridge.web.server",
     "bridge.web.control_socket",
     "bridge.cli.control",
+    "bridge.cli.door",
     "bridge.cli.demo_maildrop",
 }
 

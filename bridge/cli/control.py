@@ -15,7 +15,7 @@ from bridge.web.status import Json
 ANSWER_SECONDS = 30.0
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path, timeout: float | None) -> None:
@@ -38,7 +38,7 @@ def ask(
 
     config_path = find(config)
     path = load(config_path).data_dir / control_socket.NAME
-    connection = _Connection(path, seconds)
+    connection = Connection(path, seconds)
     try:
         connection.request(method, target)
         response = connection.getresponse()

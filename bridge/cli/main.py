@@ -17,6 +17,7 @@ from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
 from bridge.cli.device import device
 from bridge.cli.healthcheck import healthcheck
+from bridge.cli.importing import import_mail
 from bridge.cli.log import log
 from bridge.cli.poll import poll
 from bridge.cli.run import run as run_command
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run_command)
+app.command("import")(import_mail)
 for each in (check, poll, status, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from bridge.model import (
@@ -205,6 +206,27 @@ class ReadTx(Protocol):
         """What `remember` kept; empty before."""
         ...
 
+    # imports
+    def shown(self, login: LoginId, message: MessageId) -> Sequence[tuple[MailboxId, int]]:
+        """(mailbox, UID) of every entry of this login that shows the message."""
+        ...
+
+    def deliveries(
+        self, login: LoginId, digest: bytes, fingerprint: bytes
+    ) -> Sequence[tuple[bytes, str]]:
+        """(digest, name of the mailbox where its account's mail arrives) of what the accounts of
+        this login brought with this digest or this fingerprint."""
+        ...
+
+    def imports(self, login: LoginId, digest: bytes) -> Sequence[str]:
+        """The names of the mailboxes into which this login imported the message."""
+        ...
+
+    def awaited(self, login: LoginId, digest: bytes, fingerprint: bytes) -> Sequence[bytes]:
+        """Digests of imported messages that this login shows and that no poll has brought yet,
+        with this digest (first) or this fingerprint."""
+        ...
+
 
 class WriteTx(ReadTx, Protocol):
     """One transaction."""
@@ -359,6 +381,18 @@ class WriteTx(ReadTx, Protocol):
         """Keeps a text for the poller of this account."""
         ...
 
+    # imports
+    def note_import(
+        self, login: LoginId, digest: bytes, mailbox: str, fingerprint: bytes, *, awaited: bool
+    ) -> None:
+        """The message was imported into the mailbox of this name; `awaited` says that a poll may
+        yet bring it."""
+        ...
+
+    def claim_import(self, login: LoginId, digest: bytes) -> None:
+        """A poll brought it: it is awaited no more."""
+        ...
+
     # messages from us
     def withdraw(self, login: LoginId, digest: bytes) -> int:
         """Expunges every entry of this login that shows the message. Returns how many."""
@@ -384,6 +418,11 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[ReadTx], T]) -> T: ...
     async def write(self, work: Callable[[WriteTx], T]) -> T: ...
+    async def backup(self, path: Path) -> int:
+        """Writes a consistent copy into a new file (mode 0600) and returns its octets; reads and
+        writes go on meanwhile. Raises StoreError; then there is no file."""
+        ...
+
     async def close(self) -> None:
         """Finishes what is committed, checkpoints, lets go of the lock."""
         ...

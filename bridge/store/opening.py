@@ -6,6 +6,7 @@ Rules: what we make is for its owner alone (0700, 0600). One process has the sto
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.store.api import Store, StoreBusy, StoreError
+from bridge.store.sqlite.backup import holds_mail, restore
 from bridge.store.sqlite.engine import SqliteStore
 
 DATABASE = "popbridge.sqlite"
@@ -71,3 +73,24 @@ def _take(lock: int, data_dir: Path) -> None:
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+
+
+async def restore_store(
+    data_dir: Path, backup: Path, *, replace: bool = False, now: Callable[[], float] = time.time
+) -> int:
+    """Makes the store of `data_dir` out of a backup; returns how many messages it holds.
+
+    A store that has mail is replaced only when `replace` says so, and kept beside the new one.
+    Raises StoreBusy while a process has the store, SchemaTooNew, StoreDamaged, StoreError; then
+    nothing has changed.
+    """
+    release = _prepare(data_dir)
+    try:
+        database = data_dir / DATABASE
+        if not replace and await asyncio.to_thread(holds_mail, database):
+            raise StoreError(
+                f"{database} holds mail already; with --replace it is set aside, not deleted."
+            )
+        return await asyncio.to_thread(restore, backup, database, int(now()))
+    finally:
+        release()

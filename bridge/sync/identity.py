@@ -185,6 +185,12 @@ def same_transport(one: bytes, other: bytes) -> bool:
     return added <= 1 and second[added:] == first
 
 
+def same_copy(one: bytes, other: bytes) -> bool:
+    """`same_transport`, for a copy from elsewhere: one that never travelled (a copy in Sent) is
+    not the one that came back by a single hop."""
+    return bool(_received(one)) == bool(_received(other)) and same_transport(one, other)
+
+
 def _received(header: bytes) -> list[bytes]:
     """The values of the Received fields, topmost first, without white space."""
     found: list[list[bytes]] = []

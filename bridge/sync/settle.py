@@ -5,6 +5,8 @@ Rules:
   crash nor a second poll can double a message.
 - Nothing has an effect outside the transaction: it may be run again.
 - No query per item of the maildrop: only for messages that were fetched.
+- What a person imported before the account brought it is that message, with its place, flags and
+  bytes: no second entry.
 """
 
 from __future__ import annotations
@@ -26,7 +28,15 @@ from bridge.model import (
 from bridge.spool import Spool
 from bridge.store.api import NoSuchMailbox, ReadTx, WriteTx
 from bridge.sync.headers import header_fingerprint
-from bridge.sync.identity import Deliveries, Doubtful, New, Ours, Rewritten, same_transport
+from bridge.sync.identity import (
+    Deliveries,
+    Doubtful,
+    New,
+    Ours,
+    Rewritten,
+    same_copy,
+    same_transport,
+)
 from bridge.sync.plan import DAY
 
 _HEADER_READ = 64 * 1024  # octets of a stored message that are read for its Received fields
@@ -88,6 +98,8 @@ def settle(
         item, digest, structure = fetched.item, fetched.digest, fetched.structure
         pair = (item.uidl, digest)
         verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
+        if isinstance(verdict, New | Rewritten):
+            verdict = _imported(tx, account, digest, structure) or verdict
         if not fresh and isinstance(verdict, New | Rewritten) and tx.message_by_digest(digest):
             # Another account has these bytes, or this one does since the poll began.
             draft = Deliveries(tx.maildrop(account.id), draft.speaking())
@@ -159,6 +171,19 @@ def arrivals(tx: WriteTx, account: Account) -> Mailbox:
         return tx.mailbox(account.login_id, account.mailbox)
     except NoSuchMailbox:
         return tx.create_mailbox(account.login_id, account.mailbox)
+
+
+def _imported(tx: WriteTx, account: Account, digest: bytes, structure: Structure) -> Ours | None:
+    """The message that was imported and is this one, claimed by this account; None: none is."""
+    for found in tx.awaited(account.login_id, digest, structure.fingerprint):
+        message = tx.message_by_digest(found)
+        if message is None:
+            continue
+        header = structure.header[:_HEADER_READ]
+        if found == digest or same_copy(tx.octets(message, 0, _HEADER_READ), header):
+            tx.claim_import(account.login_id, found)
+            return Ours(found, None)
+    return None
 
 
 def _rewritten(tx: ReadTx, digest: bytes, structure: Structure) -> bool:

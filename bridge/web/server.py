@@ -4,6 +4,7 @@
     data_dir/control.sock    GET /status  POST /poll?address=
                              GET /deletes?address=  GET /deletes/planned?address=
                              and those of devices.py
+                             /transfer/...  POST /backup?path=  (`bridge.web.transfer`)
 
 Rules:
 - A request over TCP must name this machine in Host (an address, localhost, its own name), or it
@@ -37,9 +38,10 @@ from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
 from bridge.web.devices import DeviceControl, device_routes
 from bridge.web.status import Json, Status, delete_json, report_json, status_json
+from bridge.web.transfer import Transfers, transfer_routes
 
 
-class Control(DeviceControl, Protocol):
+class Control(DeviceControl, Transfers, Protocol):
     """What the daemon answers and does."""
 
     async def status(self) -> Status: ...
@@ -217,6 +219,7 @@ def control_app(daemon: Control) -> Starlette:
             Route("/deletes", deletes, methods=["GET"]),
             Route("/deletes/planned", planned, methods=["GET"]),
             *device_routes(daemon),
+            *transfer_routes(daemon),
         ]
     )
 

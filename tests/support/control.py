@@ -10,12 +10,13 @@ from bridge.profiles.access import Access
 from bridge.profiles.settings import ClientSettings, MailServer
 from bridge.store.api import DeviceExists
 from bridge.web.devices import NewDevice
+from tests.support.no_transfers import NoTransfers
 
 PASSWORD = "k7qm2-x9hde-4tnfw-apz3b-8ycgrs"
 PROOF = DeviceProof(bytes(32), bytes(32), bytes(32))
 
 
-class FakeDevices:
+class FakeDevices(NoTransfers):
     """One login, me@gmx.de; every device gets the same password."""
 
     def __init__(self) -> None:

@@ -33,6 +33,7 @@ from typing import Any, Generic, TypeVar
 from bridge.model import Change, LoginId, MailboxId
 from bridge.store import migrate
 from bridge.store.api import ReadTx, StoreError, WriteTx
+from bridge.store.sqlite.backup import write_backup
 from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
 from bridge.store.sqlite.errors import poisons_connection, store_error
 from bridge.store.sqlite.keywords import KeywordSets
@@ -128,6 +129,11 @@ class SqliteStore:
         future: asyncio.Future[T] = self._loop.create_future()
         self._enqueue(self._writes, _Job(work, future))
         return await future
+
+    async def backup(self, path: Path) -> int:
+        if self._closed is not None:
+            raise StoreError("The store is closed.")
+        return await asyncio.to_thread(write_backup, self._path, path)
 
     async def close(self) -> None:
         if self._closed is None:

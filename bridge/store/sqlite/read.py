@@ -401,3 +401,48 @@ class SqliteRead:
     def memory(self, account: AccountId) -> str:
         row = self._one("SELECT memory FROM account WHERE id = ?", (account,))
         return str(row[0]) if row else ""
+
+    # --- imports ------------------------------------------------------------------------
+
+    def shown(self, login: LoginId, message: MessageId) -> Sequence[tuple[MailboxId, int]]:
+        return [
+            (MailboxId(mailbox), uid)
+            for mailbox, uid in self._all(
+                """SELECT e.mailbox_id, e.uid FROM entry AS e INDEXED BY entry_message
+                CROSS JOIN mailbox AS b ON b.id = e.mailbox_id
+                WHERE e.message_id = ? AND b.login_id = ? ORDER BY e.mailbox_id, e.uid""",
+                (message, login),
+            )
+        ]
+
+    def deliveries(
+        self, login: LoginId, digest: bytes, fingerprint: bytes
+    ) -> Sequence[tuple[bytes, str]]:
+        rows = self._all(
+            """SELECT i.digest, a.mailbox FROM account AS a CROSS JOIN maildrop_item AS i
+            ON i.account_id = a.id AND i.digest = ?2 WHERE a.login_id = ?1
+            UNION SELECT i.digest, a.mailbox FROM account AS a CROSS JOIN maildrop_item AS i
+            ON i.account_id = a.id AND i.fingerprint = ?3 WHERE a.login_id = ?1""",
+            (login, digest, fingerprint),
+        )
+        return [(found, mailbox) for found, mailbox in rows]
+
+    def imports(self, login: LoginId, digest: bytes) -> Sequence[str]:
+        rows = self._all(
+            "SELECT mailbox FROM imported WHERE login_id = ? AND digest = ?", (login, digest)
+        )
+        return [mailbox for (mailbox,) in rows]
+
+    def awaited(self, login: LoginId, digest: bytes, fingerprint: bytes) -> Sequence[bytes]:
+        rows = self._all(
+            """SELECT digest FROM imported WHERE login_id = ?1 AND digest = ?2 AND awaited
+            UNION SELECT digest FROM imported INDEXED BY imported_fingerprint
+            WHERE login_id = ?1 AND fingerprint = ?3 AND awaited""",
+            (login, digest, fingerprint),
+        )
+        there = []
+        for (found,) in rows:
+            message = self.message_by_digest(found)
+            if message is not None and self.shown(login, message):
+                there.append(found)
+        return sorted(there, key=lambda found: found != digest)

@@ -25,6 +25,7 @@ from bridge.model import (
     ServerDelete,
 )
 from bridge.store.api import DeviceExists, StoreError, TooMany
+from bridge.store.sqlite.read import canonical
 from bridge.store.sqlite.write_mailboxes import MailboxWrites, checked
 
 _DAY = 86_400
@@ -312,6 +313,22 @@ class SqliteWrite(MailboxWrites):
 
     def remember(self, account: AccountId, memory: str) -> None:
         self._all("UPDATE account SET memory = ? WHERE id = ?", (memory, account))
+
+    # --- imports ------------------------------------------------------------------------
+
+    def note_import(
+        self, login: LoginId, digest: bytes, mailbox: str, fingerprint: bytes, *, awaited: bool
+    ) -> None:
+        self._all(
+            """INSERT OR IGNORE INTO imported (login_id, digest, mailbox, fingerprint, awaited)
+            VALUES (?, ?, ?, ?, ?)""",
+            (login, digest, canonical(mailbox), fingerprint, int(awaited)),
+        )
+
+    def claim_import(self, login: LoginId, digest: bytes) -> None:
+        self._all(
+            "UPDATE imported SET awaited = 0 WHERE login_id = ? AND digest = ?", (login, digest)
+        )
 
     # --- messages from us -----------------------------------------------------------------
 

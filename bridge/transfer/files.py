@@ -1,0 +1,166 @@
+"""What lies on a disk, opened safely: a file as `Octets`, a folder's entries in order.
+
+Rules:
+- A link is not followed, except the one that a person named. What is neither file nor folder (a
+  fifo would hold us for ever) is not opened.
+- A file is read in pieces and never mapped: one that is cut meanwhile must not kill us.
+- A new file is whole or not there: written under another name, on disk before it has its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, SupportsIndex
+
+_WINDOW = 256 * 1024  # octets that are read at once to look for something
+
+
+class NotAFile(OSError):
+    """A link, a fifo, a device: nothing that we open."""
+
+
+class FileOctets:
+    """`model.Octets` of an open file, of the size that it had when it was opened."""
+
+    def __init__(self, path: Path | str, *, follow: bool = False) -> None:
+        """Raises OSError, NotAFile."""
+        no_link = 0 if follow else os.O_NOFOLLOW
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | no_link)
+        except OSError as error:
+            if os.path.islink(path):
+                raise NotAFile(error.errno, "is a link", str(path)) from None
+            raise
+        found = os.fstat(self._file)
+        if not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise NotAFile(0, "is no file", str(path))
+        self._size = found.st_size
+        self.modified = int(found.st_mtime)
+        self._at = 0
+        self._window = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: slice, /) -> bytes:
+        start, end, _ = index.indices(self._size)
+        if self._at <= start and end <= self._at + len(self._window):
+            return self._window[start - self._at : end - self._at]
+        if end - start > _WINDOW:
+            return self._read(start, end)
+        self._at = start
+        self._window = self._read(start, min(self._size, start + _WINDOW))
+        return self._window[: max(0, end - start)]
+
+    def find(
+        self, sub: bytes, start: SupportsIndex | None = None, end: SupportsIndex | None = None, /
+    ) -> int:
+        low, high, _ = slice(start, end).indices(self._size)
+        while low < high:
+            piece = self[low : min(high, low + _WINDOW)]
+            found = piece.find(sub)
+            if found >= 0:
+                return low + found
+            if len(piece) <= len(sub) or low + len(piece) >= high:
+                return -1
+            low += len(piece) - len(sub) + 1
+        return -1
+
+    def _read(self, start: int, end: int) -> bytes:
+        parts = []
+        while start < end:
+            piece = os.pread(self._file, end - start, start)
+            if not piece:
+                raise OSError("the file became shorter while it was read")
+            parts.append(piece)
+            start += len(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def names(folder: Path) -> tuple[list[str], list[str], int]:
+    """(files, folders, how many are neither) of a folder, sorted. Raises OSError."""
+    files: list[str] = []
+    folders: list[str] = []
+    others = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                files.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                others += 1
+    return sorted(files), sorted(folders), others
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, mode: int = 0o600, date: int | None = None) -> Iterator[NewFile]:
+    """A file that gets its name when the block ends well, and leaves nothing when it does not."""
+    waiting = path.with_name(path.name + ".part")
+    descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    file = NewFile(descriptor)
+    try:
+        yield file
+        file.flush()
+        if date is not None:
+            os.utime(descriptor, (date, date))
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        waiting.unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    waiting.rename(path)
+
+
+class NewFile:
+    """Collects small writes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def write(self, octets: bytes) -> None:
+        self._waiting.append(octets)
+        self._size += len(octets)
+        if self._size >= _WINDOW:
+            self.flush()
+
+    def flush(self) -> None:
+        view = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Names that were given in a folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
