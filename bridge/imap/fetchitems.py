@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from bridge import limits
@@ -102,8 +101,27 @@ def columns(items: Iterable[Item]) -> tuple[Columns, ...]:
     return tuple(sorted(needed))
 
 
-def needs_store(items: Iterable[Item]) -> bool:
-    return any(not isinstance(item, Simple) or item.name not in IN_MEMORY for item in items)
+def is_short(item: Item) -> bool:
+    """Whether the item is read by all who list a mailbox, and rarely large: what is kept ready."""
+    if isinstance(item, Section):
+        return not item.path and bool(item.fields)
+    return isinstance(item, Simple) and item.name not in ("RFC822", "RFC822.HEADER", "RFC822.TEXT")
+
+
+def short(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> bytes:
+    """What `is_short` items print, b"RFC822.SIZE 812 ENVELOPE (...)"."""
+    made = []
+    for item in items:
+        if isinstance(item, Simple):
+            made.append(SIMPLE[item.name](row))
+        else:
+            made.append(b"".join(map(_octets, _stored(item, row, tx, LONG))))
+    return b" ".join(made)
+
+
+def _octets(piece: Piece) -> bytes:
+    assert isinstance(piece, bytes), "fields are never streamed"
+    return piece
 
 
 def marks_seen(items: Iterable[Item]) -> bool:
@@ -120,14 +138,6 @@ def marks_seen(items: Iterable[Item]) -> bool:
 def decodes(items: Iterable[Item]) -> bool:
     """Whether sections must be decoded, which costs more than reading them."""
     return any(isinstance(item, Binary | BinarySize) for item in items)
-
-
-def from_memory(known: Sequence[Known], items: Sequence[Item]) -> bytes:
-    """All responses in one piece, where no item needs the store."""
-    names = [item.name for item in items if isinstance(item, Simple)]
-    template = b"* %%d FETCH (%b)\r\n" % b" ".join(_IN_MEMORY[name][0] for name in names)
-    pick = itemgetter(0, *(_IN_MEMORY[name][1] for name in names))
-    return b"".join([template % pick(facts) for facts in known])
 
 
 _IN_MEMORY = {"UID": (b"UID %d", 1), "FLAGS": (b"FLAGS %b", 2), "MODSEQ": (b"MODSEQ (%d)", 3)}

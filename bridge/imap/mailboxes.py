@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from bridge import limits
 from bridge.bus import Bus
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
-from bridge.store.api import ReadTx, Store
+from bridge.store.api import ReadTx, Store, StoreFull, WriteTx
 
 LOG_LENGTH = 10_000  # changes that are remembered one by one; older ones cost a scan
 
@@ -42,7 +44,7 @@ class Keywords:
 
 
 class OpenMailbox:
-    """One mailbox that at least one session has selected."""
+    """One mailbox that a session has selected, or had a while ago."""
 
     def __init__(self, store: Store, row: Mailbox, keywords: Keywords) -> None:
         self._store = store
@@ -62,11 +64,18 @@ class OpenMailbox:
         self._changed_floor = 0
         self._gone: Log = []
         self._gone_floor = 0
+        self._claiming = asyncio.Lock()
+        self._given = row.first_recent - 1  # up to this UID \\Recent was given to some session
         self.listeners: set[Callable[[], None]] = set()
 
     @property
     def id(self) -> MailboxId:
         return self.row.id
+
+    @property
+    def octets(self) -> int:
+        """About what it holds in memory."""
+        return 17 * len(self.uids) + 150 * (len(self._changed) + len(self._gone))
 
     def notice(self, change: Change) -> None:
         """The bus says that there is news; every listener is told, the reading comes later."""
@@ -188,6 +197,31 @@ class OpenMailbox:
             self._seen_sets.add(number)
             self.seen_keywords.update(dict.fromkeys(self.keywords[number]))
 
+    async def claim_recent(self, *, look: bool) -> tuple[int, int]:
+        """(first, last) of the UIDs that are \\Recent to the session that asks, and from now on
+        to no other; with `look` they stay so. One write, however many sessions wake at once."""
+        box = self.row.id
+
+        def see(tx: ReadTx) -> tuple[int, int]:
+            row = tx.mailbox_by_id(box)
+            return row.first_recent, row.uidnext - 1
+
+        def take(tx: WriteTx) -> tuple[int, int]:
+            return tx.claim_recent(box), tx.mailbox_by_id(box).uidnext - 1
+
+        async with self._claiming:
+            if self.uids and self.uids[-1] <= self._given:
+                return self._given + 1, self._given
+            if look:
+                return await self._store.read(see)
+            try:
+                first, last = await self._store.write(take)
+            except StoreFull:
+                # Reading goes on without room on the disk; the flag stays for a later session.
+                return await self._store.read(see)
+            self._given = last
+            return first, last
+
     # --- what views ask -----------------------------------------------------------------
 
     def index(self, uid: int) -> int | None:
@@ -246,13 +280,18 @@ def without(numbers: array[int], places: Sequence[int]) -> array[int]:
 
 
 class OpenMailboxes:
-    """The registry: one `OpenMailbox` while somebody has it selected."""
+    """The registry: one `OpenMailbox` while somebody has it selected, and some time after.
+
+    What nobody has selected any more is kept, at rest, for the device that comes back: it goes on
+    following the bus, at no cost but memory. The longest unused goes when it is too much.
+    """
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
         self._keywords = Keywords()
-        self._open: dict[MailboxId, tuple[OpenMailbox, Callable[[], None]]] = {}
+        # The last used is the last; a mailbox without listeners is at rest.
+        self._held: OrderedDict[MailboxId, tuple[OpenMailbox, Callable[[], None]]] = OrderedDict()
 
     async def open(self, login: LoginId, name: str, listener: Callable[[], None]) -> OpenMailbox:
         """The mailbox, read up to date; `listener` is called at each change until `release`.
@@ -260,10 +299,10 @@ class OpenMailboxes:
         Raises NoSuchMailbox.
         """
         row = await self._store.read(lambda tx: tx.mailbox(login, name))
-        held = self._open.get(row.id)
+        held = self._held.get(row.id)
         if held is None:
             box = OpenMailbox(self._store, row, self._keywords)
-            self._open[row.id] = box, self._bus.subscribe(login, None, box.notice)
+            self._held[row.id] = box, self._bus.subscribe(login, None, box.notice)
         else:
             box = held[0]
             box.latest = max(box.latest, row.highestmodseq)
@@ -272,14 +311,27 @@ class OpenMailboxes:
             await box.refresh()
         except BaseException:
             self.release(box, listener)
+            self._drop(box.id)
             raise
         return box
 
     def release(self, box: OpenMailbox, listener: Callable[[], None]) -> None:
-        """The last one out closes it."""
+        """The last one out puts it at rest."""
         box.listeners.discard(listener)
-        if not box.listeners:
-            held = self._open.get(box.id)
-            if held is not None and held[0] is box:
-                del self._open[box.id]
-                held[1]()
+        if box.listeners or box.id not in self._held:
+            return
+        self._held.move_to_end(box.id)
+        resting = [held for held, _ in self._held.values() if not held.listeners]
+        octets = sum(held.octets for held in resting)
+        for at, held in enumerate(resting):
+            fits = octets <= limits.RESTING_OCTETS
+            if fits and len(resting) - at <= limits.RESTING_MAILBOXES:
+                break
+            octets -= held.octets
+            self._drop(held.id)
+
+    def _drop(self, mailbox: MailboxId) -> None:
+        held = self._held.get(mailbox)
+        if held is not None and not held[0].listeners:
+            del self._held[mailbox]
+            held[1]()

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
+from bridge.imap.answers import Ready
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.view import View
 from bridge.model import DeviceId, LoginId, Quota, Sink
@@ -149,6 +150,7 @@ class Services:
     new_sink: Callable[[int], Sink]  # with the octets that it may keep in memory
     logins: dict[str, int]  # open sessions by login, for the cap
     starttls: bool  # whether a certificate is there to offer
+    ready: Ready = field(default_factory=Ready)  # answers to FETCH that are kept
     quota: Quota | None = None  # of every login; without it nothing is limited
     rev2: bool = False  # whether IMAP4rev2 is offered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login

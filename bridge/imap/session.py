@@ -50,13 +50,11 @@ from bridge.model import DeviceId, Login, MailboxId, Sink
 from bridge.store.api import (
     MailboxExists,
     NoSuchMailbox,
-    ReadTx,
     StoreDamaged,
     StoreError,
     StoreFull,
     TooMany,
     TooManyKeywords,
-    WriteTx,
 )
 
 log = structlog.get_logger("imap")
@@ -510,23 +508,9 @@ class Session:
 
     async def claim_recent(self, view: View) -> None:
         """\\Recent goes to the first read-write session that is told (RFC 3501 2.3.2)."""
-        box, store = view.mailbox.id, self.services.store
-
-        def look(tx: ReadTx) -> tuple[int, int]:
-            row = tx.mailbox_by_id(box)
-            return row.first_recent, row.uidnext
-
-        def take(tx: WriteTx) -> tuple[int, int]:
-            return tx.claim_recent(box), tx.mailbox_by_id(box).uidnext
-
         # Again when mail came in meanwhile: it is about to be told too.
         while view.unclaimed:
-            try:
-                first, uidnext = await (store.read(look) if view.read_only else store.write(take))
-            except StoreFull:
-                # Reading goes on without room on the disk; the flag stays for a later session.
-                first, uidnext = await store.read(look)
-            view.claim(first, uidnext - 1)
+            view.claim(*await view.mailbox.claim_recent(look=view.read_only))
 
     def enter_mailbox(self, view: View) -> None:
         self.view = view

@@ -17,13 +17,39 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
-from bridge.imap.mailboxes import OpenMailbox, place, runs, without
+from bridge.imap.mailboxes import Keywords, OpenMailbox, place, runs, without
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import flag_list
 from bridge.model import EntryState, Flag
 
+_UNSEEN = bytes(not flags & Flag.SEEN for flags in range(256))
 SYSTEM_FLAGS = int(Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.SEEN | Flag.DRAFT)
+
+
+class Facts(NamedTuple):
+    """What is known of some messages: one element each, in the order of the mailbox. `flags` are
+    as FETCH shows them: b"(\\\\Seen)"."""
+
+    numbers: Sequence[int]
+    uids: Sequence[int]
+    flags: Sequence[bytes]
+    modseqs: Sequence[int]
+
+    def part(self, start: int, end: int) -> Facts:
+        numbers, uids, flags, modseqs = self
+        return Facts(numbers[start:end], uids[start:end], flags[start:end], modseqs[start:end])
+
+    def those(self, wanted: Iterable[bool]) -> Facts:
+        """The messages for which it is True."""
+        chosen = [at for at, there in enumerate(wanted) if there]
+        return Facts(
+            [self.numbers[at] for at in chosen],
+            [self.uids[at] for at in chosen],
+            [self.flags[at] for at in chosen],
+            [self.modseqs[at] for at in chosen],
+        )
 
 
 class View:
@@ -42,7 +68,8 @@ class View:
         self._recent: list[tuple[int, int]] = []  # closed UID ranges, rising, not touching
         self._claimed = mailbox.row.first_recent - 1  # up to here \\Recent is given away
         self._keywords_told = len(mailbox.seen_keywords)
-        self._shown: dict[tuple[int, int, bool], bytes] = {}  # flags as they print
+        self._shown = _Shown(mailbox.keywords)
+        self._shown_recent = _Shown(mailbox.keywords, recent=True)
         self.saved = array("I")  # UIDs that "$" stands for, rising (RFC 5182)
 
     # --- numbers ------------------------------------------------------------------------
@@ -131,29 +158,37 @@ class View:
             return None
         return EntryState(uid, box.flags[at], box.keyword_sets[at], box.modseqs[at])
 
-    def states(self, positions: Iterable[int]) -> Iterator[tuple[int, EntryState]]:
-        """(position, state) of the messages at these positions in `uids`, less those that were
+    def facts(self, places: Sequence[tuple[int, int]]) -> Facts:
+        """What is known of the messages at these intervals of positions, less those that were
         expunged; without a search where the view and the mailbox share their UIDs."""
-        box = self.mailbox
-        if self.uids is box.uids:
-            uids, flags, sets, modseqs = box.uids, box.flags, box.keyword_sets, box.modseqs
-            for at in positions:
-                yield at, EntryState(uids[at], flags[at], sets[at], modseqs[at])
-            return
-        for at in positions:
-            state = self.state(self.uids[at])
-            if state is not None:
-                yield at, state
+        if len(places) == 1 and self.uids is self.mailbox.uids:
+            return self._facts_of_run(*places[0])
+        numbers, uids, flags, modseqs = [], [], [], []
+        for first, last in places:
+            for at in range(first, last + 1):
+                state = self.state(self.uids[at])
+                if state is not None:
+                    numbers.append(at + 1)
+                    uids.append(state.uid)
+                    flags.append(self.flags(state))
+                    modseqs.append(state.modseq)
+        return Facts(numbers, uids, flags, modseqs)
+
+    def _facts_of_run(self, first: int, last: int) -> Facts:
+        box, past = self.mailbox, last + 1
+        uids = self.uids[first:past]
+        keys = zip(box.flags[first:past], box.keyword_sets[first:past], strict=True)
+        flags = list(map(self._shown.__getitem__, keys))
+        for low, high in () if self._rev2 else self.recent_places():
+            for at in range(max(low, first), min(high, last) + 1):
+                flags[at - first] = self._shown_recent[box.flags[at], box.keyword_sets[at]]
+        return Facts(range(first + 1, past + 1), uids, flags, box.modseqs[first:past])
 
     def flags(self, state: EntryState) -> bytes:
         """As FETCH shows them: b"(\\\\Seen $Forwarded)"."""
         recent = bool(self._recent) and not self._rev2 and self.is_recent(state.uid)
-        key = state.flags, state.keywords, recent
-        shown = self._shown.get(key)
-        if shown is None:
-            names = self.mailbox.keywords[state.keywords]
-            shown = self._shown[key] = flag_list(state.flags, names, recent)
-        return shown
+        shown = self._shown_recent if recent else self._shown
+        return shown[state.flags, state.keywords]
 
     def applicable(self) -> bytes:
         """The FLAGS response: every flag that this mailbox knows (RFC 3501 7.2.6)."""
@@ -175,7 +210,8 @@ class View:
     def first_unseen(self) -> int | None:
         """Sequence number of the first message without \\Seen."""
         if self.uids is self.mailbox.uids:
-            return next((n for n, f in enumerate(self.mailbox.flags, 1) if not f & Flag.SEEN), None)
+            at = self.mailbox.flags.translate(_UNSEEN).find(1)
+            return None if at < 0 else at + 1
         for number, uid in enumerate(self.uids, 1):
             state = self.state(uid)
             if state is not None and not state.flags & Flag.SEEN:
@@ -290,3 +326,17 @@ class View:
         if self._modseq:
             items.append(b"MODSEQ (%d)" % state.modseq)
         return b"* %d FETCH (%b)\r\n" % (number, b" ".join(items))
+
+
+class _Shown(dict[tuple[int, int], bytes]):
+    """(system flags, keyword set) -> the flags as they print. There are few."""
+
+    def __init__(self, keywords: Keywords, *, recent: bool = False) -> None:
+        super().__init__()
+        self._keywords = keywords
+        self._recent = recent
+
+    def __missing__(self, key: tuple[int, int]) -> bytes:
+        flags, number = key
+        shown = self[key] = flag_list(flags, self._keywords[number], self._recent)
+        return shown

@@ -11,10 +11,12 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bridge import limits
+from bridge.imap.answers import Fixed, Layout
 from bridge.imap.commands.search import part_of
-from bridge.imap.commands.select import vanished
+from bridge.imap.commands.select import vanished, within
 from bridge.imap.fetchitems import (
     Decoded,
     Decoding,
@@ -24,10 +26,10 @@ from bridge.imap.fetchitems import (
     capability,
     columns,
     decodes,
-    from_memory,
+    is_short,
     marks_seen,
-    needs_store,
     response,
+    short,
 )
 from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
@@ -41,6 +43,7 @@ from bridge.model import Flag, MailboxId
 from bridge.store.api import Columns, ReadTx, StoreError, StoreFull
 
 ROWS = 200  # messages whose rows are in memory at once
+TURN = 500  # messages whose answers are put together before others have their turn
 OCTETS = 1024 * 1024  # of answer that ends a slice early
 
 
@@ -71,8 +74,9 @@ async def run(session: Session, request: Request, value: Fetch) -> Reply:
     items = value.items
     if value.changed_since is not None:
         # RFC 7162 3.1.4.1: only what changed since, and MODSEQ with it.
-        changed = set(view.mailbox.changed_since(value.changed_since))
-        places = [(at, at) for at in _positions(places) if view.uids[at] in changed]
+        changed = map(view.sequence, view.mailbox.changed_since(value.changed_since))
+        named = (number - 1 for number in changed if number is not None)
+        places = list(runs(at for at in named if within(at, places)))
         if Simple("MODSEQ") not in items:
             items = (*items, Simple("MODSEQ"))
     # RFC 3501 6.4.8: the UID is part of every answer to UID FETCH.
@@ -105,9 +109,9 @@ async def respond(
 ) -> bool:
     """Sends the answers for these positions; False where some of them were expunged meanwhile.
     Raises No [UNKNOWN-CTE] when all else is sent."""
-    if needs_store(items):
-        return await _from_store(session, view, places, items)
-    return await _from_memory(session, view, places, items)
+    if all(map(is_short, items)):
+        return await _put_together(session, view, places, items)
+    return await _from_store(session, view, places, items)
 
 
 async def _tell_vanished(session: Session, view: View, numbers: NumberSet, modseq: int) -> None:
@@ -126,10 +130,7 @@ def _positions(places: Sequence[tuple[int, int]]) -> Iterator[int]:
 
 def _known(view: View, positions: Sequence[int]) -> list[Known]:
     """What the view knows of these messages, less those that were expunged."""
-    return [
-        Known(at + 1, state.uid, view.flags(state), state.modseq)
-        for at, state in view.states(positions)
-    ]
+    return list(map(Known._make, zip(*view.facts(list(runs(positions))), strict=True)))
 
 
 async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, int]]) -> bool:
@@ -152,22 +153,79 @@ async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, i
     return True
 
 
-async def _from_memory(
+async def _put_together(
     session: Session, view: View, places: Sequence[tuple[int, int]], items: Sequence[Item]
 ) -> bool:
-    positions = list(_positions(places))
+    """Answers of short items: what the mailbox knows, and what `Ready` keeps or the store has."""
+    layout = Layout(items)
     complete = True
-    shows_flags = Simple("FLAGS") in items
-    for start in range(0, len(positions), 10 * ROWS):
-        wanted = positions[start : start + 10 * ROWS]
-        known = _known(view, wanted)
-        complete = complete and len(known) == len(wanted)
-        session.send(from_memory(known, items))
-        if shows_flags:
-            view.told_flags((facts.uid, facts.modseq) for facts in known)
-        await session.flush()
-        await asyncio.sleep(0)
+    for some in slices(places, TURN):
+        facts = view.facts(some)
+        complete = complete and len(facts.uids) == sum(last - first + 1 for first, last in some)
+        start = 0
+        while start < len(facts.uids):
+            if layout.fixed:
+                fixed = await _fixed(session, view.mailbox.id, layout.fixed, facts.uids[start:])
+                here = facts.part(start, start + len(fixed))
+                start += len(fixed)
+                there = [octets for octets in fixed if octets is not None]
+                if len(there) < len(fixed):
+                    complete = False
+                    here = here.those(octets is not None for octets in fixed)
+                session.send(layout.lines(here, there))
+            else:
+                here, start = facts, len(facts.uids)
+                session.send(layout.lines(here))
+            if layout.shows_flags:
+                view.told_flags(zip(here.uids, here.modseqs, strict=True))
+            await session.flush()
+            await asyncio.sleep(0)
     return complete
+
+
+def slices(places: Sequence[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:
+    """The intervals in portions of at most so many positions."""
+    portion: list[tuple[int, int]] = []
+    room = most
+    for first, last in places:
+        while last - first + 1 >= room:
+            yield [*portion, (first, first + room - 1)]
+            first, portion, room = first + room, [], most
+        if first <= last:
+            portion.append((first, last))
+            room -= last - first + 1
+    if portion:
+        yield portion
+
+
+async def _fixed(
+    session: Session, box: MailboxId, items: tuple[Item, ...], uids: Sequence[int]
+) -> list[Fixed]:
+    """The fixed octets of the first of these UIDs: of as many as were ready, or were read in one
+    visit to the store; at least of one."""
+    ready = session.services.ready
+    found = ready.find(box, items, uids)
+    if None not in found:
+        return found
+    if at := found.index(None):
+        return found[:at]
+    lacking = list(takewhile(lambda pair: pair[1] is None, zip(uids, found, strict=True)))[:ROWS]
+    uids = [uid for uid, _ in lacking]
+    wanted = columns(items)
+
+    def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
+        made: dict[int, bytes] = {}
+        octets = 0
+        for row in tx.rows(box, _ranges(uids), wanted):
+            made[row.uid] = short(row, items, tx)
+            octets += len(made[row.uid])
+            if octets > OCTETS:
+                return uids.index(row.uid) + 1, made
+        return len(uids), made
+
+    covered, made = await session.services.store.read(work)
+    ready.keep(box, items, made)
+    return [made.get(uid) for uid in uids[:covered]]
 
 
 @dataclass(frozen=True, slots=True)

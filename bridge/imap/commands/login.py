@@ -49,7 +49,9 @@ async def admit(session: Session, request: Request, found: SignedIn) -> Reply:
     """Signs in whoever proved itself. Raises No at the cap of sessions."""
     services = session.services
     services.throttle.succeeded(session.wire.peer)
-    login = await services.store.write(lambda tx: tx.ensure_login(found.login))
+    login = await services.store.read(lambda tx: tx.login(found.login))
+    if login is None:
+        login = await services.store.write(lambda tx: tx.ensure_login(found.login))
     session.welcome(login, found.device)
     log.info(
         "login",
