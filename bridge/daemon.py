@@ -32,6 +32,8 @@ from bridge.auth.throttle import LoginThrottle
 from bridge.auth.tokens import AccessToken, Grants
 from bridge.bus import Bus
 from bridge.config import AccountConfig, Config, ConfigError, Listen
+from bridge.desk import RealDesk
+from bridge.events import Recent
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
@@ -47,7 +49,8 @@ from bridge.sync.schedule import Job, NoSuchAccount, Schedule
 from bridge.tls import CertificateError, ServerCertificate, lan_addresses
 from bridge.transfer.door import LocalDoor
 from bridge.web.devices import NewDevice
-from bridge.web.server import WebServer
+from bridge.web.server import PublicSide, WebServer
+from bridge.web.sessions import Sessions
 from bridge.web.status import AccountStatus, Status
 
 log = logs.get_logger()
@@ -63,8 +66,11 @@ class _Credential:
 
     account: AccountConfig
     grants: Grants
+    candidate: Callable[[str], Secret | None]
 
     async def __call__(self) -> Secret:
+        if (candidate := self.candidate(self.account.address)) is not None:
+            return candidate
         oauth = self.account.pop3.oauth
         if oauth is None:
             return await asyncio.to_thread(self.account.password)
@@ -135,18 +141,40 @@ class Daemon:
         stack.push_async_callback(self._imap.stop)
         self.imap_ports = await self._listen(settings.imap.listen, tls=False)
         self.imap_tls_ports = await self._listen(settings.imap.listen_tls, tls=True)
-        self._web = WebServer(
-            self, listen=settings.web.listen, control=settings.data_dir / "control.sock"
-        )
-        await self._web.start()
-        stack.push_async_callback(self._web.stop)
+        recent = Recent()
+        recent.install()
+        stack.callback(recent.remove)
+        self._desk = RealDesk(self, recent, self._grants)
+        public = await asyncio.to_thread(self._public, settings)
+        if public is not None:
+            stack.callback(public.sessions.close)
+        self._web = WebServer(self, public=public, control=settings.data_dir / "control.sock")
         self._poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
         self._schedule = Schedule(self._poller.poll)
         self._imap.services.on_interest = self._schedule.interest
+        self._poller.on_login = self._desk.logged_in
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
+        await self._web.start()
+        stack.push_async_callback(self._web.stop)
+        stack.push_async_callback(self._desk.close)
         for task in (self._keep_house(), self._keep_devices()):
             stack.callback(loop.create_task(task).cancel)
+
+    def _public(self, settings: Config) -> PublicSide | None:
+        """What listens over TCP; None where the config wants none. Raises SecretError."""
+        web = settings.web
+        if web.listen is None:
+            return None
+        return PublicSide(
+            web.listen,
+            self._desk,
+            Sessions(web.verifier(), time.monotonic),
+            context=self.certificate.context,
+            names=web.hosts,
+            proxies=web.proxies,
+            plaintext=web.allow_plaintext,
+        )
 
     async def _listen(self, places: Sequence[Listen], *, tls: bool) -> list[int]:
         ports = []
@@ -178,7 +206,7 @@ class Daemon:
                 self._accounts[each.address],
                 each.endpoint,
                 each.interval,
-                _Credential(each, self._grants),
+                _Credential(each, self._grants, self._desk.candidate),
                 known.get(each.address),
             )
             for each in settings.accounts

@@ -117,5 +117,11 @@ SECRET_COMMAND_SECONDS = 30.0
 
 # --- web --------------------------------------------------------------------------------
 WEB_CONNECTIONS = 64
+EVENTS = 500  # lines of the log that are kept in memory
 WEB_HEADER = 16 * 1024
+WEB_BODY = 64 * 1024
+WEB_REQUEST_SECONDS = 10.0  # for the head of a request, and again for its body
+WEB_ACTION_SECONDS = 60.0  # for what a button asks of a provider
+WEB_SESSIONS = 100
+WEB_SESSION_SECONDS = 7 * 24 * 3600.0  # without a request
 AUTODISCOVER_REQUEST = 16 * 1024  # octets of a question of Outlook's

@@ -137,7 +137,8 @@ def _stamp(_: object, __: str, event: _Event) -> _Event:
     return event
 
 
-def _shown(value: object, most: int = _MOST) -> str:
+def shown(value: object, most: int = _MOST) -> str:
+    """Any value as one harmless line."""
     if isinstance(value, (str, bytes)):
         return printable(value, most)
     if isinstance(value, float):
@@ -147,7 +148,7 @@ def _shown(value: object, most: int = _MOST) -> str:
 
 def _logfmt(_: object, __: str, event: _Event) -> str:
     words = [str(event.pop("time")), str(event.pop("level", "info"))]
-    said = _shown(event.pop("event", ""))
+    said = shown(event.pop("event", ""))
     trace = event.pop("exception", None)
     words.extend(_pair(key, event.pop(key)) for key in _CONTEXT if key in event)
     words.append(said)
@@ -158,7 +159,7 @@ def _logfmt(_: object, __: str, event: _Event) -> str:
 
 
 def _pair(key: str, value: object, most: int = _MOST) -> str:
-    text = _shown(value, most)
+    text = shown(value, most)
     if not text or not _BARE.issuperset(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{key}={text}"
@@ -168,7 +169,7 @@ def _json(_: object, __: str, event: _Event) -> str:
     shown = {
         key: value
         if value is None or isinstance(value, (bool, int, float))
-        else _shown(value, _MOST_TRACE if key == "exception" else _MOST)
+        else shown(value, _MOST_TRACE if key == "exception" else _MOST)
         for key, value in event.items()
     }
     ordered: dict[str, object] = {"time": shown.pop("time"), "level": shown.pop("level", "info")}

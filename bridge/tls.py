@@ -154,6 +154,11 @@ class ServerCertificate:
         leaf = folder / "server.pem"
         return cls(leaf, leaf, folder / "ca.pem")
 
+    @property
+    def ends(self) -> int:
+        """When the certificate that is shown ends, in seconds since the epoch."""
+        return self._ends
+
     @classmethod
     def from_files(cls, certificate: Path, key: Path) -> ServerCertificate:
         """A certificate (leaf first, then its chain) and key from elsewhere, in PEM."""
@@ -177,6 +182,7 @@ class ServerCertificate:
         context.end_point = _end_point(leaf)
         self._current.now, self._pems = context, pems
         self.fingerprint = leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+        self._ends = int(leaf.not_valid_after_utc.timestamp())
 
 
 def _server_context() -> ShownContext:

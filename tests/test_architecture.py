@@ -30,9 +30,12 @@ ROWS = {
     "bridge.sync.identity": 1,
     "bridge.sync.retention": 1,
     "bridge.profiles": 1,
+    "bridge.web.page": 1,
     "bridge.web.status": 1,
+    "bridge.web.words": 1,
     "bridge.store": 2,
     "bridge.bus": 2,
+    "bridge.events": 2,
     "bridge.logs": 2,
     "bridge.spool": 2,
     "bridge.tls": 2,
@@ -46,12 +49,13 @@ ROWS = {
     "bridge.web": 4,
     "bridge.sync.schedule": 4,
     "bridge.transfer": 4,
+    "bridge.desk": 4,
     "bridge.daemon": 5,
     "bridge.cli": 5,
     "bridge.__main__": 5,
 }
 PACKAGES = {"bridge", "bridge.imap", "bridge.pop3", "bridge.sync", "bridge.web"}
-OPEN_IN_CONFIG = {"bridge.config", "bridge.cli", "bridge.daemon"}
+OPEN_IN_CONFIG = {"bridge.config", "bridge.cli", "bridge.daemon", "bridge.desk"}
 NOT_PURE = {
     "asyncio", "socket", "ssl", "threading", "time", "os", "logging", "structlog", "subprocess",
     "concurrent", "multiprocessing", "select", "selectors", "signal", "uvloop",

@@ -134,7 +134,33 @@ BROKEN = {
     ),
     "a key that nobody knows": (
         GOOD + "web: {colour: red}\n",
-        ["config.yaml:6:7 web.colour: is not known; delete it; known here: listen"],
+        [
+            "config.yaml:6:7 web.colour: is not known; delete it; known here: password, "
+            "password_file, listen, password_hash, hosts, proxies, allow_plaintext"
+        ],
+    ),
+    "W004: a page for the network without a password": (
+        GOOD + 'web: {listen: "0.0.0.0:8025"}\n',
+        [
+            "config.yaml:6:7 web.listen: is reachable from the network, and the page has no "
+            "password; write web: {password_file: secrets/page}, or listen: 127.0.0.1:8025"
+        ],
+    ),
+    "two passwords of the page, and a file that is not there": (
+        GOOD + "web: {password: 'x', password_file: secrets/page}\n",
+        [
+            "config.yaml:6:22 web.password_file: is a second source for this password, beside "
+            "password; delete one of the two",
+            "config.yaml:6:22 web.password_file: secrets/page cannot be read: No such file or "
+            "directory; make it: install -m 600 /dev/null secrets/page",
+        ],
+    ),
+    "a proxy that is no address": (
+        GOOD + "web: {proxies: [nearby]}\n",
+        [
+            'config.yaml:6:17 web.proxies[0]: is "nearby", an address or a network is wanted; '
+            "write proxies: [127.0.0.1]"
+        ],
     ),
     "a key written twice": (
         GOOD + "database: sqlite\nweb: {listen: null}\ndatabase: sqlite\n",

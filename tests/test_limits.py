@@ -130,6 +130,14 @@ REACHED = {
     "SECRET_COMMAND_SECONDS": "auth/test_secrets.py::test_a_command_that_does_not_end",
     "WEB_CONNECTIONS": "web/test_server.py::test_more_connections_than_that_are_refused",
     "AUTODISCOVER_REQUEST": "profiles/test_xml.py::test_what_is_no_request",
+    "WEB_BODY": "web/test_hostile.py::test_w006_a_long_header_and_a_long_body",
+    "WEB_REQUEST_SECONDS": (
+        "web/test_hostile.py::test_w006_a_request_that_does_not_come_is_not_waited_for"
+    ),
+    "WEB_ACTION_SECONDS": "web/test_hostile.py::test_an_action_that_takes_too_long",
+    "WEB_SESSIONS": "web/test_hostile.py::test_sessions_are_capped",
+    "WEB_SESSION_SECONDS": "web/test_hostile.py::test_a_session_ends",
+    "EVENTS": "test_events.py::test_the_last_ones_are_kept",
     "WEB_HEADER": "web/test_server.py::test_a_header_without_end_is_cut",
 }
 

@@ -83,6 +83,7 @@ def _explained(error: Exception) -> int:
     from bridge.config import ConfigError
     from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
     from bridge.tls import CertificateError
+    from bridge.web.server import NeedsPassword
 
     if isinstance(error, ConfigError):
         for mistake in error.mistakes:
@@ -90,7 +91,7 @@ def _explained(error: Exception) -> int:
         return Exit.CONFIG
     complain(f"popbridge: {_said(error)}")
     match error:
-        case SecretError() | CertificateError() | SchemaTooNew():
+        case SecretError() | CertificateError() | SchemaTooNew() | NeedsPassword():
             return Exit.CONFIG
         case StoreBusy():
             return Exit.TRY_LATER

@@ -117,11 +117,12 @@ class _Check:
 
     def _secrets(self) -> None:
         """Each holder of a secret has one source for it, and says it without a comment behind. A
-        login may have none: its devices have passwords of their own."""
+        login may have none: its devices have passwords of their own; so may a page that only
+        this machine reaches."""
         inline = False
-        for path, holder in (*self._each("accounts", "pop3"), *self._each("logins")):
+        for path, holder in (*self._each("accounts", "pop3"), *self._each("logins"), *self._page()):
             known = ["password", "password_file"]
-            known += ["password_hash"] if path[0] == "logins" else ["password_command", "oauth"]
+            known += ["password_command", "oauth"] if path[0] == "accounts" else ["password_hash"]
             given = [key for key in holder if key in known]
             if len(given) > 1:
                 text = f"is a second source for this password, beside {given[0]}"
@@ -129,6 +130,8 @@ class _Check:
             elif not given and path[0] == "accounts":
                 advice = f"write {known[1]}: secrets/name, or {known[0]} or {known[2]}"
                 self.add(path, "has no password", advice)
+            elif not given and path == ("web",):
+                self._reachable(holder)
             for key in given:
                 inline = inline or key in SECRET_KEYS - {"password_command"}
                 self._cut_secret((*path, key))
@@ -145,6 +148,15 @@ class _Check:
                     str(self.path), 1, 1, "", f"holds passwords and {complaint[0]}", complaint[1]
                 )
             )
+
+    def _reachable(self, web: dict[str, yamltree.Value]) -> None:
+        """A page without a password listens on this machine alone."""
+        listen = web.get("listen")
+        host, _, port = listen.rpartition(":") if isinstance(listen, str) else ("", "", "")
+        if host and port.isdigit() and not is_loopback(host.strip("[]")):
+            text = "is reachable from the network, and the page has no password"
+            advice = "write web: {password_file: secrets/page}, or listen: 127.0.0.1:8025"
+            self.add(("web", "listen"), text, advice)
 
     def _cut_secret(self, path: yamltree.Path) -> None:
         if path in self.tree.commented and path[-1] in SECRET_KEYS:
@@ -247,7 +259,7 @@ class _Check:
 
     def _files(self) -> None:
         """Files that the config names are there, and secret ones are private."""
-        holders = (*self._each("accounts", "pop3"), *self._each("logins"))
+        holders = (*self._each("accounts", "pop3"), *self._each("logins"), *self._page())
         for at in [(*path, "password_file") for path, _ in holders]:
             if (file := self._file(at)) and not self._not_private(at, file):
                 try:
@@ -288,6 +300,10 @@ class _Check:
         value = self._at(path)
         named = isinstance(value, str) and value and "\0" not in value
         return located(self.path.parent, str(value)) if named else None
+
+    def _page(self) -> Iterator[tuple[yamltree.Path, dict[str, yamltree.Value]]]:
+        if isinstance(web := self._at(("web",)), dict):
+            yield ("web",), web
 
     def _each(
         self, key: str, inner: str | None = None

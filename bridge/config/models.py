@@ -320,14 +320,6 @@ class ImapConfig(_Section):
     rev2: bool = Field(default=False, description="true or false", examples=["true"])
 
 
-class WebConfig(_Section):
-    listen: ListenAt | None = Field(
-        default=Listen("127.0.0.1", 8025),
-        description="an address and a port, or null",
-        examples=['"127.0.0.1:8025"'],
-    )
-
-
 class _HasSecret(_Section):
     password: SecretText | None = Field(
         default=None, repr=False, description="text", examples=["'the password, in single quotes'"]
@@ -335,6 +327,32 @@ class _HasSecret(_Section):
     password_file: File | None = Field(
         default=None, description="a file", examples=["secrets/name"]
     )
+
+
+class WebConfig(_HasSecret):
+    listen: ListenAt | None = Field(
+        default=Listen("127.0.0.1", 8025),
+        description="an address and a port, or null",
+        examples=['"127.0.0.1:8025"'],
+    )
+    password_hash: Hashed | None = Field(
+        default=None, repr=False, description="an argon2id hash", examples=["'$argon2id$v=19$...'"]
+    )
+    hosts: tuple[Annotated[str, BeforeValidator(values.hostname)], ...] = Field(
+        default=(), description="a list of host names", examples=["[mail.home.example]"]
+    )
+    proxies: tuple[Annotated[str, BeforeValidator(values.network)], ...] = Field(
+        default=(), description="a list of addresses", examples=["[127.0.0.1]"]
+    )
+    allow_plaintext: bool = Field(default=False, description="true or false", examples=["true"])
+
+    def verifier(self) -> Verifier | None:
+        """What proves the page's password; None where it has none. Raises SecretError."""
+        if self.password_hash is not None:
+            return self.password_hash
+        if self.password is not None:
+            return self.password
+        return read_secret(self.password_file) if self.password_file is not None else None
 
 
 class OAuthConfig(_Section):

@@ -75,6 +75,18 @@ def hostname(value: object) -> object:
     return value
 
 
+def network(value: object) -> object:
+    """An address, or a network of them: 127.0.0.1, 10.0.0.0/8."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return str(ipaddress.ip_network(value) if "/" in value else ipaddress.ip_address(value))
+    except ValueError:
+        raise wrong(
+            f"is {quoted(value)}, an address or a network is wanted", "write proxies: [127.0.0.1]"
+        ) from None
+
+
 def endpoint(value: object) -> object:
     if isinstance(value, str) and (problem := oauth.why_unsafe(value)):
         raise wrong(problem, "write https://id.example.org/token")

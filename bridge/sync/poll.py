@@ -78,10 +78,12 @@ class Poller:
 
     `wall` tells the time in seconds since the epoch; in `spool_dir` a large message waits for the
     store. `policies` says what may be deleted at the provider, by account: nothing by default.
+    `on_login` is told the address of an account whose login at the provider worked.
     """
 
     def __init__(self, store: Store, *, wall: Callable[[], float], spool_dir: Path) -> None:
         self.policies: Mapping[AccountId, Policy] = {}
+        self.on_login: Callable[[str], None] = lambda address: None
         self._store = store
         self._wall = wall
         self._spool_dir = spool_dir
@@ -181,6 +183,7 @@ class Poller:
             new_sink=lambda: Spool(self._spool_dir),
             pipelining=memory.pipelining,
         )
+        self.on_login(account.address)
         clean = False
         try:
             tally.least_interval = session.capabilities.login_delay or 0

@@ -1,42 +1,53 @@
-"""The only HTTP socket: health and status for whoever watches, control for the commands.
+"""The only HTTP sockets: the page and health for people and watchers, control for the commands.
 
-    web.listen               GET /livez /readyz /status.json
+    web.listen               the page (`site`)  GET /livez /readyz /metrics /status.json
     data_dir/control.sock    GET /status  POST /poll?address=
                              GET /deletes?address=  GET /deletes/planned?address=
                              and those of devices.py
                              /transfer/...  POST /backup?path=  (`bridge.web.transfer`)
 
 Rules:
-- A request over TCP must name this machine in Host (an address, localhost, its own name), or it
-  is refused before anything else looks at it: DNS rebinding ends here.
-- /livez and /readyz name no account and no address. /status.json does, and is given over
-  loopback only, to a server that listens on loopback only.
-- What changes something is reached through the control socket alone, which is its owner's.
-- Connections, header sizes and idle times are capped.
+- Whatever comes over TCP passes `guard` first.
+- /livez, /readyz and /metrics name no account and no address. /status.json does, and wants a
+  session of the page, or its password (HTTP Basic, RFC 7617); so do the metrics of each account.
+- Off loopback the page speaks TLS, with the certificate that the devices know, for a password
+  must not cross the network in clear; and it does not listen there without a password.
+- Who the peer is, is what the connection says; X-Forwarded-For counts from `proxies` alone.
+- Connections, header sizes, and the time for a request are capped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge import limits
 from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
 from bridge.web.devices import DeviceControl, device_routes
+from bridge.web.guard import Guard
+from bridge.web.seams import Desk
+from bridge.web.sessions import Sessions
+from bridge.web.site import Site
 from bridge.web.status import Json, Status, delete_json, report_json, status_json
 from bridge.web.transfer import Transfers, transfer_routes
 
@@ -60,34 +71,76 @@ class Control(DeviceControl, Transfers, Protocol):
         ...
 
 
-class WebServer:
-    """Both HTTP listeners of a daemon. `listen` None leaves only the control socket.
+class NeedsPassword(Exception):
+    """The page would be reachable from the network without a password."""
 
-    `port` is the TCP port that is bound, once started.
+
+@dataclass(frozen=True, slots=True)
+class PublicSide:
+    """What listens over TCP: where, for whom, and who may come in.
+
+    `names` are host names beside this machine's own, `proxies` addresses whose X-Forwarded-For
+    and -Proto are believed, `context` our TLS, for every address but loopback; `plaintext` is the
+    consent to do without it there.
     """
 
-    def __init__(self, daemon: Control, *, listen: tuple[str, int] | None, control: Path) -> None:
+    listen: tuple[str, int]
+    desk: Desk
+    sessions: Sessions
+    context: ssl.SSLContext | None = None
+    names: Sequence[str] = ()
+    proxies: Sequence[str] = field(default=())
+    plaintext: bool = False
+
+
+class WebServer:
+    """Both HTTP listeners of a daemon. `public` None leaves only the control socket.
+
+    `port` is the TCP port that is bound, once started, `url` how a browser gets there.
+    """
+
+    def __init__(self, daemon: Control, *, public: PublicSide | None, control: Path) -> None:
         self._daemon = daemon
-        self._listen = listen
+        self._public = public
         self._control = control
         self._running: list[tuple[_Uvicorn, asyncio.Task[None]]] = []
         self.port: int | None = None
+        self.url = ""
 
     async def start(self) -> None:
-        """Listens. Raises OSError when an address cannot be had; then nothing listens."""
+        """Listens. Raises OSError when an address cannot be had, NeedsPassword when it may not
+        be listened at; then nothing listens."""
         try:
             await self._serve(control_app(self._daemon), control_socket.listening(self._control))
-            if self._listen is not None:
-                bound = await _bound(*self._listen)
-                host, self.port = bound.getsockname()[:2]
-                app = public_app(self._daemon, private=_is_loopback(host))
-                await self._serve(_OwnHostOnly(app, self._listen[0]), bound)
+            if self._public is not None:
+                await self._start_public(self._public)
         except BaseException:
             await self.stop()
             raise
 
-    async def _serve(self, app: ASGIApp, bound: socket.socket) -> None:
-        server = _Uvicorn(app)
+    async def _start_public(self, public: PublicSide) -> None:
+        bound = await bound_socket(*public.listen, "web.listen")
+        host, self.port = bound.getsockname()[:2]
+        context = None
+        if not _is_loopback(host):
+            if not public.sessions.has_password:
+                bound.close()
+                raise NeedsPassword(
+                    f"web.listen {host}:{self.port} is reachable from the network, and the page "
+                    "has no password: write web.password_file, or web.listen: 127.0.0.1:8025"
+                )
+            context = None if public.plaintext else public.context
+        self.url = f"{'http' if context is None else 'https'}://{public.listen[0]}:{self.port}"
+        names = [*public.names, public.listen[0], socket.gethostname()]
+        app: ASGIApp = Guard(public_app(public), names)
+        if public.proxies:
+            app = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), list(public.proxies)))
+        await self._serve(app, bound, context)
+
+    async def _serve(
+        self, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext | None = None
+    ) -> None:
+        server = _Uvicorn(app, context)
         task = asyncio.create_task(server.serve([bound]))
         self._running.append((server, task))
         up = asyncio.create_task(server.up.wait())
@@ -110,11 +163,12 @@ class WebServer:
 class _Uvicorn(uvicorn.Server):
     """uvicorn inside somebody else's loop: it leaves the signals alone and says when it is up."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, context: ssl.SSLContext | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_InTime,
+                ssl_context_factory=None if context is None else lambda _, __: context,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -139,53 +193,84 @@ class _Uvicorn(uvicorn.Server):
         self.up.set()
 
 
-class _OwnHostOnly:
-    """Refuses requests whose Host is somebody else's name (DNS rebinding)."""
+class _InTime(H11Protocol):
+    """Closes connections whose request does not come: uvicorn itself would wait for ever."""
 
-    def __init__(self, app: ASGIApp, listen_host: str) -> None:
-        self._app = app
-        self._names = {"localhost", socket.gethostname().lower(), listen_host.lower()}
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again(None)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_own(Request(scope).headers.getlist("host")):
-            response = PlainTextResponse("This name is not mine.\n", 403)
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    def _look_again(self, before: object) -> None:
+        self._timer = self.loop.call_later(limits.WEB_REQUEST_SECONDS, self._look, before)
 
-    def _is_own(self, hosts: list[str]) -> bool:
-        if len(hosts) != 1:
-            return False
-        host = hosts[0].strip().lower()
-        bare = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        with contextlib.suppress(ValueError):
-            return bool(ipaddress.ip_address(bare))
-        return bare.removesuffix(".") in self._names
+    def _look(self, before: object) -> None:
+        """`before` is the request after which the last look found it waiting, else None."""
+        waiting = self.conn.their_state is h11.IDLE
+        after = self.cycle or self
+        if waiting and before is after:
+            self.transport.close()
+        else:
+            self._look_again(after if waiting else None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
 
 
-def public_app(daemon: Control, *, private: bool) -> Starlette:
-    """What web.listen serves; `private` says that only this machine can reach it."""
+def public_app(public: PublicSide) -> Starlette:
+    """What web.listen serves."""
+    desk, sessions = public.desk, public.sessions
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def ready(_: Request) -> Response:
-        is_ready = (await daemon.status()).ready
+        is_ready = (await desk.status()).ready
         return PlainTextResponse("ready\n" if is_ready else "not ready\n", 200 if is_ready else 503)
 
-    async def status(request: Request) -> Response:
-        if not private or not _is_loopback(request.client.host if request.client else ""):
-            text = "The status is told on loopback only; ask `popbridge status` on the machine.\n"
-            return PlainTextResponse(text, 403)
-        return _json(status_json(await daemon.status()))
+    async def is_known(request: Request) -> bool:
+        if sessions.session(request) is not None:
+            return True
+        password = _basic_password(request.headers.get("authorization", ""))
+        peer = request.client.host if request.client else ""
+        return password is not None and await sessions.knows(peer, password)
 
-    return Starlette(
+    async def status(request: Request) -> Response:
+        if not await is_known(request):
+            ask = {"WWW-Authenticate": 'Basic realm="popbridge", charset="UTF-8"'}
+            return PlainTextResponse("The password of the page is wanted.\n", 401, ask)
+        return _json(status_json(await desk.status()))
+
+    async def for_prometheus(request: Request) -> Response:
+        from bridge.web.metrics import CONTENT_TYPE, metrics
+
+        named = await is_known(request)
+        text = metrics(await desk.facts(), named=named)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+    app = Starlette(
         routes=[
             Route("/livez", live, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
             Route("/status.json", status, methods=["GET"]),
+            Route("/metrics", for_prometheus, methods=["GET"]),
+            *Site(desk, sessions).routes(),
         ]
     )
+    app.router.redirect_slashes = False  # a path is ours, or it is not
+    return app
+
+
+def _basic_password(authorization: str) -> str | None:
+    """The password of `Basic base64(user:password)`, whoever the user."""
+    scheme, _, said = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user_and_password = base64.b64decode(said.strip(), validate=True).decode()
+    except ValueError:
+        return None
+    return user_and_password.partition(":")[2]
 
 
 def control_app(daemon: Control) -> Starlette:
@@ -240,8 +325,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket at the first address of `host`. Raises OSError."""
+async def bound_socket(host: str, port: int, key: str) -> socket.socket:
+    """A listening socket at the first address of `host`. Raises OSError that names the key."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = found[0]
@@ -255,5 +340,5 @@ async def _bound(host: str, port: int) -> socket.socket:
         server.setblocking(False)
     except OSError as error:
         server.close()
-        raise OSError(error.errno, f"{error.strerror} (web.listen {host}:{port})") from None
+        raise OSError(error.errno, f"{error.strerror} ({key} {host}:{port})") from None
     return server

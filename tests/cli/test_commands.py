@@ -77,7 +77,7 @@ def fake(config: Path) -> Iterator[FakeDaemon]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = WebServer(found, listen=None, control=Path("data/control.sock"))
+    server = WebServer(found, public=None, control=Path("data/control.sock"))
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
     yield found
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)

@@ -1,0 +1,273 @@
+"""What a person at the page may ask of the daemon: facts, logins to try, secrets to save.
+
+Rules:
+- A new password is saved after the provider took it, and a refused one is forgotten. It is tried
+  by a poll, so that one login serves for both: some providers allow one in 15 minutes.
+- Errors are sentences for a person; none of them holds a secret.
+- A sign-in by code (RFC 8628) goes on while nobody looks, and ends with the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from bridge import logs
+from bridge.auth import oauth
+from bridge.auth.devices import DeviceState
+from bridge.auth.oauth import OAuthError
+from bridge.auth.secrets import SecretError, write_private
+from bridge.auth.tokens import Grants
+from bridge.config import AccountConfig, Config
+from bridge.events import Recent
+from bridge.model import PollReport, Secret
+from bridge.store.api import StoreError
+from bridge.store.opening import DATABASE
+from bridge.tls import ServerCertificate
+from bridge.web.devices import NewDevice
+from bridge.web.page import AccountFacts, DeviceFacts, Event, Facts, Storage
+from bridge.web.seams import DeskError, Found, SignIn
+from bridge.web.status import Status
+
+log = logs.get_logger()
+_T = TypeVar("_T")
+
+
+class House(Protocol):
+    """The daemon."""
+
+    config: Config
+    certificate: ServerCertificate
+
+    async def status(self) -> Status: ...
+    async def poll(self, address: str | None) -> Sequence[PollReport]: ...
+    async def devices(self, login: str | None) -> Sequence[DeviceState]: ...
+    async def add_device(self, login: str | None, name: str) -> NewDevice: ...
+    async def revoke_device(self, name: str, login: str | None) -> DeviceState: ...
+
+
+class RealDesk:
+    """`bridge.web.seams.Desk` over a running daemon. `close` it before the daemon ends."""
+
+    def __init__(self, house: House, recent: Recent, grants: Grants) -> None:
+        self._house = house
+        self._recent = recent
+        self._grants = grants
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._candidates: dict[str, Secret] = {}
+        self._logged_in: dict[str, asyncio.Event] = {}
+        self._sign_ins: dict[str, SignIn] = {}
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- facts ----------------------------------------------------------------------------
+
+    async def status(self) -> Status:
+        return await self._house.status()
+
+    async def facts(self) -> Facts:
+        status = await self._house.status()
+        devices = await self._house.devices(None)
+        config = self._house.config
+        return Facts(
+            status=status,
+            accounts={each.address: _facts(each) for each in config.accounts},
+            devices=[
+                DeviceFacts(each.device.login, each.device.name, each.device.last_seen)
+                for each in devices
+            ],
+            storage=await asyncio.to_thread(_storage, config.data_dir),
+            events=self.events(),
+            certificate_end=self._house.certificate.ends,
+        )
+
+    def events(self) -> Sequence[Event]:
+        return self._recent.newest()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._house.certificate.fingerprint
+
+    # --- accounts -------------------------------------------------------------------------
+
+    async def check(self, address: str | None) -> None:
+        if address is not None:
+            self._account(address)
+        self._spawn(self._house.poll(address))
+
+    async def pause(self, address: str, *, paused: bool) -> None:
+        raise DeskError("not yet")
+
+    async def test(self, address: str) -> None:
+        self._account(address)
+        await self._try(address)
+
+    async def new_password(self, address: str, password: Secret) -> None:
+        account = self._account(address)
+        file = account.pop3.password_file
+        if file is None:
+            raise DeskError(
+                f"the password of {address} stands in the config or comes from a command: change "
+                "it there, then check again"
+            )
+        if not password.reveal() or any(each in password.reveal() for each in "\0\r\n"):
+            raise DeskError("a password of one line is wanted")
+        if address in self._candidates or await self._is_polled(address):
+            raise DeskError(f"{address} is being checked right now: try again in a moment")
+        self._candidates[address] = password
+        try:
+            await self._try(address)
+            await asyncio.to_thread(write_private, file, password.reveal().encode() + b"\n")
+        except OSError as error:
+            raise DeskError(f"{file} cannot be written: {error.strerror}") from None
+        finally:
+            del self._candidates[address]
+        log.info("password saved", account=address)
+
+    def candidate(self, address: str) -> Secret | None:
+        """A password that is being tried; it goes before the one that is saved."""
+        return self._candidates.get(address)
+
+    def logged_in(self, address: str) -> None:
+        """A poll of this account got past the login."""
+        if (event := self._logged_in.get(address)) is not None:
+            event.set()
+
+    async def _try(self, address: str) -> None:
+        """Polls; returns once the login worked, and leaves the poll running."""
+        event = self._logged_in.setdefault(address, asyncio.Event())
+        poll = self._spawn(self._house.poll(address))
+        waiting = asyncio.create_task(event.wait())
+        try:
+            await asyncio.wait({poll, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            self._logged_in.pop(address, None)
+        if event.is_set():
+            return
+        for report in poll.result():
+            if report.error:
+                raise DeskError("; ".join(filter(None, (report.error, report.advice))))
+
+    async def _is_polled(self, address: str) -> bool:
+        status = await self._house.status()
+        return any(
+            each.account.address == address and each.state == "polling" for each in status.accounts
+        )
+
+    def _account(self, address: str) -> AccountConfig:
+        for each in self._house.config.accounts:
+            if each.address == address:
+                return each
+        raise DeskError(f"there is no account {address}; the config names the accounts")
+
+    # --- OAuth ----------------------------------------------------------------------------
+
+    async def start_sign_in(self, address: str) -> SignIn:
+        account = self._account(address)
+        if account.pop3.oauth is None:
+            raise DeskError(f"{address} logs in with a password")
+        client = account.pop3.oauth.client
+        if not client.provider.device:
+            raise DeskError(
+                f"{client.provider.name} has no sign-in by code; on the machine itself: "
+                f"popbridge account login {address} --browser"
+            )
+        try:
+            code = await oauth.start_device(client)
+        except OAuthError as error:
+            raise DeskError(f"no sign-in for {address}: {error}") from None
+        found = SignIn("waiting", code.uri, code.user_code)
+        self._sign_ins[address] = found
+        self._spawn(self._finish_sign_in(address, found, client, code))
+        return found
+
+    async def _finish_sign_in(
+        self, address: str, begun: SignIn, client: oauth.Client, code: oauth.DeviceCode
+    ) -> None:
+        try:
+            tokens = await oauth.await_device(client, code)
+            await asyncio.to_thread(self._grants.sign_in, address, client, tokens)
+        except (OAuthError, SecretError, OSError) as error:
+            after = replace(begun, state="failed", said=f"no sign-in for {address}: {error}")
+        else:
+            after = replace(begun, state="done")
+        if self._sign_ins.get(address) is begun:
+            self._sign_ins[address] = after
+        if after.state == "done":
+            log.info("signed in", account=address)
+            await self._house.poll(address)
+
+    def sign_in(self, address: str) -> SignIn | None:
+        return self._sign_ins.get(address)
+
+    # --- devices --------------------------------------------------------------------------
+
+    async def logins(self) -> Sequence[str]:
+        return [each.name for each in self._house.config.logins]
+
+    async def add_device(self, login: str, name: str) -> NewDevice:
+        with _as_sentences():
+            return await self._house.add_device(login, name)
+
+    async def revoke_device(self, login: str, name: str) -> None:
+        with _as_sentences():
+            await self._house.revoke_device(name, login)
+
+    async def open_phone_page(self, login: str, name: str) -> str:
+        raise DeskError("not yet")
+
+    # --- the wizard -----------------------------------------------------------------------
+
+    async def find(self, address: str, language: str) -> Found:
+        raise DeskError("not yet")
+
+    async def add_account(self, found: Found, password: Secret) -> None:
+        raise DeskError("not yet")
+
+    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what the page asked for failed", error=f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _as_sentences() -> Iterator[None]:
+    """What devices raise, for a person."""
+    try:
+        yield
+    except (LookupError, ValueError, StoreError) as error:
+        raise DeskError(str(error.args[0] if error.args else error)) from None
+
+
+def _facts(account: AccountConfig) -> AccountFacts:
+    pop3 = account.pop3
+    by: Literal["file", "oauth", "elsewhere"] = "elsewhere"
+    if pop3.oauth is not None:
+        by = "oauth"
+    elif pop3.password_file is not None:
+        by = "file"
+    return AccountFacts(pop3.host, by, account.login_name)
+
+
+def _storage(data_dir: Path) -> Storage | None:
+    """What the database takes, and what its disk has left; None where nobody can say."""
+    try:
+        used = sum(each.stat().st_size for each in data_dir.glob(f"{DATABASE}*"))
+        return Storage(used, shutil.disk_usage(data_dir).free)
+    except OSError:
+        return None
