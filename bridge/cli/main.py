@@ -16,6 +16,7 @@ from bridge.cli.check import check
 from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
 from bridge.cli.device import device
+from bridge.cli.export import export
 from bridge.cli.healthcheck import healthcheck
 from bridge.cli.importing import import_mail
 from bridge.cli.log import log
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command)
 app.command("import")(import_mail)
+app.command()(export)
 for each in (check, poll, status, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")

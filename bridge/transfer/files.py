@@ -115,46 +115,60 @@ def names(folder: Path) -> tuple[list[str], list[str], int]:
     return sorted(files), sorted(folders), others
 
 
-@contextlib.contextmanager
-def new_file(path: Path, *, mode: int = 0o600, date: int | None = None) -> Iterator[NewFile]:
-    """A file that gets its name when the block ends well, and leaves nothing when it does not."""
-    waiting = path.with_name(path.name + ".part")
-    descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    file = NewFile(descriptor)
-    try:
-        yield file
-        file.flush()
-        if date is not None:
-            os.utime(descriptor, (date, date))
-        os.fsync(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        waiting.unlink(missing_ok=True)
-        raise
-    os.close(descriptor)
-    waiting.rename(path)
-
-
 class NewFile:
-    """Collects small writes."""
+    """A file (0600) that gets its name by `commit`; until then it is called `waiting`."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._waiting: list[bytes] = []
+    def __init__(self, path: Path, waiting: Path | None = None) -> None:
+        self._path = path
+        self._waiting = waiting or path.with_name(path.name + ".part")
+        self._waiting.unlink(missing_ok=True)  # of a killed run, or a link that somebody put there
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(self._waiting, how, 0o600)
+        self._pieces: list[bytes] = []
         self._size = 0
 
     def write(self, octets: bytes) -> None:
-        self._waiting.append(octets)
+        self._pieces.append(octets)
         self._size += len(octets)
         if self._size >= _WINDOW:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        view = memoryview(b"".join(self._waiting))
-        self._waiting.clear()
+    def _flush(self) -> None:
+        view = memoryview(b"".join(self._pieces))
+        self._pieces.clear()
         self._size = 0
         while view:
             view = view[os.write(self._descriptor, view) :]
+
+    def commit(self, date: int | None = None) -> None:
+        """`date` becomes its time of change. Raises OSError; then call `abandon`."""
+        self._flush()
+        if date is not None:
+            os.utime(self._descriptor, (date, date))
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        self._waiting.rename(self._path)
+
+    def abandon(self) -> None:
+        """Leaves nothing; after `commit` it does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._waiting.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_file(
+    path: Path, *, date: int | None = None, waiting: Path | None = None
+) -> Iterator[NewFile]:
+    """A `NewFile` that is committed when the block ends well, else abandoned."""
+    file = NewFile(path, waiting)
+    try:
+        yield file
+        file.commit(date)
+    finally:
+        file.abandon()
 
 
 def sync_folder(folder: Path) -> None:

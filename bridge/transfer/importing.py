@@ -168,16 +168,9 @@ def _take(item: Item, source: Source, tally: Tally, spool_dir: Path) -> Ready | 
     except OSError as error:
         tally.fail(item.where, error.strerror or str(error))
         return None
-    marks = item.marks
-    if digest in manifest:  # what the format could not carry
-        said = manifest[digest]
-        carried = source.format != "eml"
-        marks = Marks(
-            marks.flags if carried else said.flags, said.keywords or marks.keywords, said.date
-        )
-    elif not item.ended:
+    marks = marks_of(item, source, digest)
+    if not item.ended and digest not in manifest:
         tally.truncated += 1
-        marks = replace(marks, keywords=(*marks.keywords, TRUNCATED))
         tally.note(f"{item.where}: the file breaks off inside this message; it is marked")
     return Ready(item.where, source.named(item.mailbox), octets, marks, spool)
 
@@ -196,3 +189,14 @@ def materialised(
     except BaseException:
         spool.close()
         raise
+
+
+def marks_of(item: Found, source: Source, digest: bytes) -> Marks:
+    """What the format says, and the manifest of what it could not carry."""
+    marks = item.marks
+    said = source.manifest.messages.get(item.mailbox, {}).get(digest)
+    if said is None:
+        return marks if item.ended else replace(marks, keywords=(*marks.keywords, TRUNCATED))
+    # Flags may have been changed in the files since; a directory of .eml has none.
+    flags = said.flags if source.format == "eml" else marks.flags
+    return Marks(flags, said.keywords, said.date)

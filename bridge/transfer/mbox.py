@@ -214,13 +214,17 @@ def _quotes(file: Octets, entry: Entry) -> Iterator[Span]:
 
 
 def marks(block: bytes, date: int | None) -> Marks:
-    """What Status, X-Status and X-Keywords of a header block say."""
+    """What the first Status, X-Status and X-Keywords of a header block say."""
     flags = 0
     words: list[str] = []
+    had: set[bytes] = set()
     for _, _, name, value in forms.fields(block):
+        if name in had:
+            continue
+        had.add(name)
         if name in (b"status", b"x-status"):
             for letter, flag in _STATUS.items():
-                if letter in value:
+                if letter in value.partition(b"\n")[0]:
                     flags |= flag
         elif name == b"x-keywords":
             words += value.decode(errors="replace").split()
@@ -247,9 +251,10 @@ def head(given: Marks) -> bytes:
     letters = b"".join(
         letter for letter, flag in _STATUS.items() if letter != b"R" and given.flags & flag
     )
-    extra = b"X-Status: %b\n" % letters if letters else b""
-    words = b"X-Keywords: %b\n" % " ".join(given.keywords).encode() if given.keywords else b""
-    return line + status + extra + words
+    words = " ".join(given.keywords).encode()
+    # All three, also empty: the first of each counts, and a message may have such fields itself.
+    # Status last: a message may begin with a folded line, which would go on with a keyword.
+    return b"%bX-Keywords: %b\nX-Status: %b\n%b" % (line, words, letters, status)
 
 
 def quoted(message: Octets) -> Iterator[bytes]:

@@ -128,7 +128,7 @@ class Source:
             yield Left(str(folder), "links and others that are no files", count=others)
         for name in files:
             path = folder / name
-            if name == manifests.NAME:
+            if name == manifests.NAME or name.endswith(".part"):
                 continue
             try:
                 with FileOctets(path) as file:
@@ -195,7 +195,7 @@ class Source:
         for name in files:
             if name.lower().endswith(".eml"):
                 yield from self._eml(folder / name, mailbox, Marks())
-            elif name != manifests.NAME:
+            elif name != manifests.NAME and not name.endswith(".part"):
                 yield Left(str(folder / name), "its name does not end with .eml")
         for name in folders:
             yield from self._eml_tree(folder / name, (*levels, level_of(name)))
