@@ -9,6 +9,8 @@ Rules:
 - APOP that is refused without a code is no refused secret: servers greet everybody with a
   timestamp, and know the secrets of few. Where one hangs up then, it counts as refused.
 - A named way is the only one, announced or not.
+- A way of `AHEAD` that worked before may be begun before the capabilities are known; where it no
+  longer fits what they say or the server does not know it, the others follow as always.
 - Where the server announces UTF8 USER and the credentials are not ASCII, UTF8 is sent before them
   (RFC 6856 2.1 allows it in this state alone), and only then: in UTF-8 mode the server may send
   other octets of a message than without it, so a session without need stays in the old mode.
@@ -25,7 +27,14 @@ from bridge.auth.sasl import Mechanism, SaslError
 from bridge.model import Auth, Endpoint, Security
 from bridge.pop3 import quirks
 from bridge.pop3.errors import Pop3Error
-from bridge.pop3.protocol import Capabilities, Challenge, Expect, Status, apop_digest
+from bridge.pop3.protocol import (
+    Capabilities,
+    Challenge,
+    Expect,
+    Status,
+    apop_digest,
+    timestamp,
+)
 from bridge.pop3.wire import Wire
 
 _COMMAND_OCTETS = 255  # RFC 2449 4: a command with its CRLF
@@ -45,29 +54,49 @@ _IN_CLEAR = (Auth.SCRAM_SHA_256, Auth.APOP, Auth.CRAM_MD5, Auth.PLAIN, Auth.USER
 _BEARER = (Auth.XOAUTH2, Auth.OAUTHBEARER)
 
 
-class Authentication:
-    """One log-in. `stamp` is the timestamp for APOP, `greeting` what the server began with."""
+AHEAD = (Auth.PLAIN, Auth.USER)  # what needs no answer before its last line
 
-    def __init__(
-        self,
-        wire: Wire,
-        endpoint: Endpoint,
-        capabilities: Capabilities,
-        stamp: bytes | None,
-        greeting: bytes,
-    ) -> None:
+
+class Authentication:
+    """One log-in, with a password or an access token. `greeting` is what the server began with."""
+
+    def __init__(self, wire: Wire, endpoint: Endpoint, secret: str, greeting: bytes) -> None:
         self._wire = wire
         self._endpoint = endpoint
-        self._capabilities = capabilities
-        self._stamp = stamp
+        self._secret = secret
+        self._capabilities = Capabilities()
+        self._stamp = timestamp(greeting)
         self._quirk = quirks.of(endpoint.host, greeting)
+        self._begun: Auth | None = None
         self._explanation = ""
         self._responses: list[bytes] = []
 
-    async def run(self, secret: str) -> None:
-        """Logs in, with a password or an access token. Raises Pop3Error."""
-        username = self._endpoint.username
-        if any(mark in username + secret for mark in "\r\n\0") or not secret:
+    def begin(self, way: Auth) -> Sequence[tuple[bytes, Expect]]:
+        """The commands of a login of `AHEAD`, to be sent before `run`; none where that cannot
+        be."""
+        username, secret = self._endpoint.username, self._secret
+        wanted = self._endpoint.auth in (Auth.AUTO, way) and not self._endpoint.bearer
+        if not wanted or not (username + secret).isascii() or self._unspeakable():
+            return ()
+        if way is Auth.USER:
+            said = (b"USER " + username.encode(), b"PASS " + secret.encode())
+            self._begun = way
+            return [(line, Expect.LINE) for line in said]
+        line = b"AUTH PLAIN " + self._encoded(sasl.Plain(username, secret).initial())
+        if self._quirk.auth_alone or len(line) + len(b"\r\n") > _COMMAND_OCTETS:
+            return ()
+        self._begun = way
+        return [(line, Expect.CHALLENGE)]
+
+    def _unspeakable(self) -> bool:
+        said = self._endpoint.username + self._secret
+        return any(mark in said for mark in "\r\n\0") or not self._secret
+
+    async def run(self, capabilities: Capabilities) -> Auth:
+        """Logs in; returns the way that it went. Raises Pop3Error."""
+        self._capabilities = capabilities
+        username, secret = self._endpoint.username, self._secret
+        if self._unspeakable():
             raise Pop3Error(
                 "auth",
                 f"the user name or password for {self._wire.host} is empty or has a line break in "
@@ -78,7 +107,8 @@ class Authentication:
             await self._wire.command(b"UTF8")  # a -ERR leaves things as they are
         status: Status | None = None
         unsaid = ""
-        for way in self._ways():
+        begun: tuple[Auth, ...] = () if self._begun is None else (self._begun,)
+        for way in (*begun, *(each for each in self._ways() if each not in begun)):
             before: Status | None = status
             try:
                 status, judged = await self._try(way, secret)
@@ -90,7 +120,7 @@ class Authentication:
                     raise self._refused(before, secret) from error
                 raise
             if status.ok:
-                return
+                return way
             judged = judged and (way is not Auth.APOP or status.code != "")
             if judged and not quirks.is_unknown_command(status.code, status.text):
                 break
@@ -139,6 +169,10 @@ class Authentication:
     async def _user_pass(self, password: str) -> _Answer:
         """RFC 1939 7. The password is sent only when the server took the user name; a refused
         user name is a refused login."""
+        if self._begun is Auth.USER:
+            self._begun = None
+            named, status = await self._wire.status(), await self._wire.status()
+            return status if named.ok else named, True
         status = await self._wire.command(b"USER " + self._endpoint.username.encode())
         if not status.ok:
             return status, True
@@ -159,11 +193,15 @@ class Authentication:
         line = b"AUTH " + mechanism.name.encode()
         initial = mechanism.initial()
         judged = False
-        if initial is not None and not self._quirk.auth_alone:
+        if self._begun is Auth.PLAIN:
+            self._begun, initial, judged = None, None, True
+            line = b""
+        elif initial is not None and not self._quirk.auth_alone:
             whole = line + b" " + self._encoded(initial)
             if len(whole) + len(b"\r\n") <= _COMMAND_OCTETS:
                 line, initial, judged = whole, None, mechanism.proved
-        wire.send(line, shape=Expect.CHALLENGE)
+        if line:
+            wire.send(line, shape=Expect.CHALLENGE)
         while True:  # no mechanism has more than two answers
             answer = await wire.answer()
             if isinstance(answer, Status):

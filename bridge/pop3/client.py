@@ -3,6 +3,9 @@
 Rules:
 - TLS, where it is asked for, is verified before the first octet of a user name; what was learnt
   in clear is forgotten after STLS, and octets that came with its +OK end the session.
+- What a former session learnt (`Learnt`) saves round trips: CAPA and login go out together, LIST
+  and UIDL too. Nothing is sent behind the login: Courier 1.0 announces PIPELINING and throws away
+  what came with the password.
 - A refused password is refused once (see `authentication`). An access token that is refused
   although it looked fresh is renewed once, and tried in a new connection.
 - Every error is a `Pop3Error`, except what a sink raises. No password is in any text, and where
@@ -14,14 +17,15 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bridge import limits, tls
 from bridge.auth.tokens import AccessToken, TokenError
-from bridge.model import Endpoint, ListedItem, Secret, Security, Sink
+from bridge.model import Auth, Endpoint, ListedItem, Secret, Security, Sink
 from bridge.pop3 import quirks
-from bridge.pop3.authentication import Authentication
+from bridge.pop3.authentication import AHEAD, Authentication
 from bridge.pop3.errors import Pop3Error, escape
 from bridge.pop3.protocol import (
     Capabilities,
@@ -31,14 +35,27 @@ from bridge.pop3.protocol import (
     Status,
     join_listing,
     parse_capabilities,
-    timestamp,
 )
 from bridge.pop3.retrieval import Retrieval, Retrieved
+from bridge.pop3.tops import Tops
 from bridge.pop3.wire import Wire
 
-__all__ = ["Capabilities", "Pop3Error", "Pop3Session", "Retrieved"]
+__all__ = ["Capabilities", "Learnt", "Pop3Error", "Pop3Session", "Retrieved"]
 
+_LOST = ("connect", "protocol")
 _JOIN_SLICE = 4096  # items of a listing made in one step of the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a session learnt for the next one with its endpoint.
+
+    `pipelining` was announced at any time, some servers tell it only after the login; `ahead` is
+    the way in which the login may go out together with CAPA, or None.
+    """
+
+    pipelining: bool = False
+    ahead: Auth | None = None
 
 
 class Pop3Session:
@@ -53,6 +70,7 @@ class Pop3Session:
         self._may_pipeline = pipelining
         self._asked_again = False  # for capabilities, after the login
         self._deleted = False
+        self._ahead: Auth | None = None
         self._wire = Wire(endpoint)
 
     @classmethod
@@ -63,12 +81,11 @@ class Pop3Session:
         *,
         new_sink: Callable[[], Sink],
         pipelining: bool = True,
-        learnt: Capabilities | None = None,
+        learnt: Learnt | None = None,
     ) -> Pop3Session:
         """Connects, secures, logs in. `pipelining` False keeps to one command at a time, whatever
-        the server announces. `learnt` are the `capabilities` with which the last session with
-        this endpoint ended: some servers tell PIPELINING only after the login. Raises Pop3Error.
-        """
+        the server announces. `learnt` is what the last session with this endpoint had in `learnt`
+        at its end. Raises Pop3Error."""
         if not isinstance(password, AccessToken):
             return await cls(endpoint, new_sink, pipelining)._opened(password.reveal(), learnt)
         token = await _obtained(password)
@@ -85,21 +102,32 @@ class Pop3Session:
                 error.advice = f"{password.advice} {error.advice}"
             raise
 
-    async def _opened(self, secret: str, learnt: Capabilities | None) -> Pop3Session:
+    async def _opened(self, secret: str, learnt: Learnt | None) -> Pop3Session:
+        learnt = learnt if learnt is not None and self._may_pipeline else Learnt()
         try:
             greeting = await self._connect()
-            stamp = timestamp(greeting)
-            await Authentication(
-                self._wire, self._endpoint, self.capabilities, stamp, greeting
-            ).run(secret)
+            login = Authentication(self._wire, self._endpoint, secret, greeting)
+            # RFC 2595 4: what was announced before TLS must be forgotten and asked again.
+            together = login.begin(learnt.ahead) if learnt.ahead is not None else ()
+            self._wire.send_all([(b"CAPA", Expect.MULTI), *together])
+            self.capabilities = await self._capabilities()
+            way = await login.run(self.capabilities)
         except BaseException as error:
             await self.abort()
             if isinstance(error, Pop3Error):
                 error.fatal = True
+                # A server that threw away what came together is not asked in this way again.
+                error.in_window |= learnt.ahead is not None and error.kind in _LOST
             raise
-        if learnt is not None and self.capabilities.known and learnt.pipelining:
+        self._ahead = way if self.capabilities.pipelining and way in AHEAD else None
+        if self.capabilities.known and learnt.pipelining:
             self.capabilities = replace(self.capabilities, pipelining=True)
         return self
+
+    @property
+    def learnt(self) -> Learnt:
+        """What this session knows now, for the next one."""
+        return Learnt(self.capabilities.pipelining, self._ahead)
 
     @property
     def _pipelining(self) -> bool:
@@ -175,22 +203,31 @@ class Pop3Session:
             if self._wire.busy:
                 await self.abort()
 
+    async def tops(
+        self, numbers: Sequence[int]
+    ) -> AsyncGenerator[tuple[int, bytes | Pop3Error], None]:
+        """(number, header) of each, in their order, pipelined where the server can; the Pop3Error
+        says why there is none. Ends early where the server refuses one after another. Take it
+        with `contextlib.aclosing`: leaving early drops the connection. Raises Pop3Error when the
+        session is gone."""
+        try:
+            async for top in Tops(self._wire, numbers, pipelining=self._pipelining).run():
+                yield top
+        finally:
+            if self._wire.busy:
+                await self.abort()
+
     async def top(self, number: int, lines: int = 0) -> bytes:
         """Header and `lines` lines of the body, cut at POP3_TOP; never take it for the whole
         message: servers cut it. Raises Pop3Error, not fatal where the server just refused."""
-        self._wire.send(b"TOP %d %d" % (number, lines), shape=Expect.MULTI)
-        status = await self._wire.status()
-        if not status.ok:
-            kind = quirks.refusal(status.code)
-            raise self._wire.refusal(kind, f"would not show message {number}", status.text)
-        content = bytearray()
-        size = 0
-        while (data := await self._wire.content()) is not None:
-            size += len(data)
-            if size > limits.POP3_MESSAGE:
-                raise self._wire.error("limit", f"sent the top of message {number} without end")
-            content += data[: limits.POP3_TOP - len(content)]
-        return quirks.without_second_ok(bytes(content))
+        async with contextlib.aclosing(
+            Tops(self._wire, [number], lines, pipelining=False).run()
+        ) as tops:
+            async for _, content in tops:
+                if isinstance(content, Pop3Error):
+                    raise content
+                return content
+        raise AssertionError("one answer a message")
 
     async def delete(self, number: int) -> None:
         """Marks a message for removal at `quit`. Raises Pop3Error, not fatal where refused."""
@@ -240,7 +277,7 @@ class Pop3Session:
     # --- connecting ---------------------------------------------------------------------
 
     async def _connect(self) -> bytes:
-        """Ends with the server's capabilities; returns the text of its greeting."""
+        """Ends protected; returns the text of the greeting."""
         endpoint, wire = self._endpoint, self._wire
         context = None
         if endpoint.security is not Security.NONE:
@@ -271,8 +308,6 @@ class Pop3Session:
             if not status.ok:
                 raise wire.error("tls", "refused STLS, so nothing was sent to it", status.text)
             await wire.start_tls(context)
-        # RFC 2595 4: what was announced before TLS must be forgotten and asked again.
-        self.capabilities = await self._ask_capabilities()
         return greeting.text
 
     async def _greeting(self) -> Status:
@@ -291,8 +326,11 @@ class Pop3Session:
         return greeting
 
     async def _ask_capabilities(self) -> Capabilities:
-        """RFC 2449 5; a server without CAPA is one of which nothing is known."""
         self._wire.send(b"CAPA", shape=Expect.MULTI)
+        return await self._capabilities()
+
+    async def _capabilities(self) -> Capabilities:
+        """RFC 2449 5; a server without CAPA is one of which nothing is known."""
         if not (await self._wire.status()).ok:
             return Capabilities()
         splitter = LineSplitter(limits.POP3_CAPABILITIES)

@@ -178,13 +178,17 @@ class Wire:
 
     def send(self, *lines: bytes, shape: Expect = Expect.LINE) -> None:
         """Sends commands in one piece, whose replies all have this shape. Raises Pop3Error."""
+        self.send_all([(line, shape) for line in lines])
+
+    def send_all(self, commands: Sequence[tuple[bytes, Expect]]) -> None:
+        """Sends commands in one piece, each with the shape of its reply. Raises Pop3Error."""
         if self._parser.outstanding == 0:
             unasked = self._parser.unread or (self._link.waiting and self._link.waiting[0])
             if unasked:
                 raise self.out_of_step("said something that nobody asked for", unasked)
-        for _ in lines:
+        for _, shape in commands:
             self._parser.expect(shape)
-        self.go_on(*lines)
+        self.go_on(*(line for line, _ in commands))
 
     def go_on(self, *lines: bytes) -> None:
         """Sends lines that are no commands: the answers to a challenge."""

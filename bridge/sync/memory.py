@@ -9,10 +9,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.model import Auth
+from bridge.pop3.client import Learnt
 from bridge.sync.settle import Doubts
 
 SIZES_LIE = 3  # lines whose size changed and whose message did not, and sizes are not compared
 BROKEN_WINDOWS = 2  # sessions, and commands are no longer sent ahead
+BROKEN_TOPS = 2  # TOP passes, and TOP rests
+TOP_RESTS_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,10 @@ class Memory:
 
     `broken_windows` counts sessions that broke with several commands outstanding. `broke_at` is
     the line at which the last session broke, `breaks` how often in a row. `backlog` is set while
-    a large first sync runs: (mailbox, the first UID of that sync).
+    a large first sync runs: (mailbox, the first UID of that sync). `learnt_of` is the server
+    ("host:port") of which `announced` (PIPELINING) and `ahead` (a way to log in) were learnt.
+    `top_breaks` counts TOP passes in a row that were cut before they brought anything; until
+    `top_rests_until` none is begun.
     """
 
     items: frozenset[int] = frozenset()
@@ -35,6 +42,16 @@ class Memory:
     broke_at: tuple[bytes | None, int | None] | None = None
     breaks: int = 0
     backlog: tuple[int, int] | None = None
+    learnt_of: str = ""
+    announced: bool = False
+    ahead: str = ""
+    top_breaks: int = 0
+    top_rests_until: int = 0
+
+    def learnt(self, server: str) -> Learnt:
+        if server != self.learnt_of:
+            return Learnt()
+        return Learnt(self.announced, Auth(self.ahead) if self.ahead else None)
 
     @property
     def pipelining(self) -> bool:
@@ -61,6 +78,11 @@ class Memory:
                 "broke_at": self.broke_at and [_hex(self.broke_at[0]), self.broke_at[1]],
                 "breaks": self.breaks,
                 "backlog": self.backlog,
+                "learnt_of": self.learnt_of,
+                "announced": self.announced,
+                "ahead": self.ahead,
+                "top_breaks": self.top_breaks,
+                "top_rests_until": self.top_rests_until,
             }
         )
 
@@ -84,6 +106,11 @@ class Memory:
                 broke_at=(_octets(at[0]), at[1]) if at else None,
                 breaks=int(found.get("breaks", 0)),
                 backlog=(int(backlog[0]), int(backlog[1])) if backlog else None,
+                learnt_of=str(found.get("learnt_of", "")),
+                announced=bool(found.get("announced", False)),
+                ahead=Auth(ahead).value if (ahead := found.get("ahead")) else "",
+                top_breaks=int(found.get("top_breaks", 0)),
+                top_rests_until=int(found.get("top_rests_until", 0)),
             )
         except (ValueError, TypeError, LookupError, AttributeError):
             return cls()

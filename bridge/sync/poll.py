@@ -45,7 +45,7 @@ from bridge.sync.collect import Collector, Tally, shielded
 from bridge.sync.explain import NoPassword, explain, next_state
 from bridge.sync.headers import Unspoken
 from bridge.sync.identity import Deliveries
-from bridge.sync.memory import BROKEN_WINDOWS, Memory
+from bridge.sync.memory import BROKEN_TOPS, BROKEN_WINDOWS, TOP_RESTS_SECONDS, Memory
 from bridge.sync.pace import taught
 from bridge.sync.plan import DAY, Alarm, Plan, plan
 from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reused
@@ -177,12 +177,19 @@ class Poller:
         except Exception as exc:
             raise NoPassword(str(exc)) from exc
         memory = await self._recall(account)
-        session = await Pop3Session.open(
-            endpoint,
-            secret,
-            new_sink=lambda: Spool(self._spool_dir),
-            pipelining=memory.pipelining,
-        )
+        server = f"{endpoint.host}:{endpoint.port}"
+        try:
+            session = await Pop3Session.open(
+                endpoint,
+                secret,
+                new_sink=lambda: Spool(self._spool_dir),
+                pipelining=memory.pipelining,
+                learnt=memory.learnt(server),
+            )
+        except Pop3Error as exc:
+            if exc.in_window:
+                self._learn(account, broken_windows=memory.broken_windows + 1)
+            raise
         self.on_login(account.address)
         clean = False
         try:
@@ -205,6 +212,10 @@ class Poller:
                 self._learn(account, broken_windows=self._memory[account.id].broken_windows + 1)
             raise
         finally:
+            known = session.learnt
+            self._learn(
+                account, learnt_of=server, announced=known.pipelining, ahead=known.ahead or ""
+            )
             if clean:
                 # What QUIT answers changes nothing here: all is committed, nothing was deleted.
                 with contextlib.suppress(Pop3Error):
@@ -309,9 +320,9 @@ class Poller:
                 await self._alone(work, collector, queue.alone)
                 whole = True
             except Pop3Error as exc:
-                await self._note_failures(work, collector, None if exc.fatal else work.session)
+                await self._note_failures(work, collector, alive=not exc.fatal)
                 raise
-            await self._note_failures(work, collector, work.session)
+            await self._note_failures(work, collector)
         finally:
             doubts = collector.doubted_items, collector.doubted_bytes
             if not whole:  # then what was in doubt before still is
@@ -325,10 +336,11 @@ class Poller:
             await self._end_backlog(work)
 
     async def _note_failures(
-        self, work: _Work, collector: Collector, session: Pop3Session | None
+        self, work: _Work, collector: Collector, *, alive: bool = True
     ) -> None:
         failures = [*collector.failures, *work.failures]
         if failures:
+            session = work.session if alive and not self._tops_rest(work) else None
             now = int(self._wall())
             await stubs.note(self._store, work.account, session, work.poisons, failures, now)
 
@@ -354,9 +366,13 @@ class Poller:
         for line in lines:
             before = work.poisons.get(poison.name(line))
             subject = ""
-            try:
-                if before is not None and before.stub is None:
+            if before is not None and before.stub is None and not self._tops_rest(work):
+                try:
                     subject = await stubs.subject(work.session, line)
+                except Pop3Error:
+                    self._note_broken_top(work, brought=False)
+                    raise
+            try:
                 await collector.run([line])
             except Pop3Error as exc:
                 if not exc.fatal:
@@ -373,6 +389,8 @@ class Poller:
         """The TOP pass; returns what is left to be fetched."""
         todo, tally = work.plan, work.tally
         lines = todo.fetch
+        if self._tops_rest(work):
+            return lines
         if work.items and lines:
             unspoken = Unspoken(work.listing, work.items, todo.speaking, work.memory.items)
             tally.doing = "comparing headers"
@@ -383,6 +401,9 @@ class Poller:
             before = tally.relinked
             try:
                 lines = await reconcile(work.session, lines, unspoken, matched)
+            except Pop3Error:
+                self._note_broken_top(work, brought=tally.relinked > before)
+                raise
             finally:
                 if todo.alarm is Alarm.RESET and (found := tally.relinked - before):
                     day = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
@@ -393,9 +414,33 @@ class Poller:
         if todo.suspects:
             start = int(self._wall()) // 60 * SUSPECTS % len(todo.suspects)
             some = (*todo.suspects[start:], *todo.suspects[:start])[:SUSPECTS]
-            other = await reused(work.session, some, lambda number: todo.paired[number].headers)
+            try:
+                other = await reused(work.session, some, lambda n: todo.paired[n].headers)
+            except Pop3Error:
+                self._note_broken_top(work, brought=False)
+                raise
             lines = sorted((*lines, *other), key=lambda line: line.number)
         return lines
+
+    def _tops_rest(self, work: _Work) -> bool:
+        return self._wall() < self._memory[work.account.id].top_rests_until
+
+    def _note_broken_top(self, work: _Work, *, brought: bool) -> None:
+        """A server that hangs up on TOP costs whole messages for a while, never a message."""
+        memory = self._memory[work.account.id]
+        breaks = 0 if brought else memory.top_breaks + 1
+        self._learn(work.account, top_breaks=breaks)
+        if breaks < BROKEN_TOPS:
+            return
+        until = int(self._wall()) + TOP_RESTS_SECONDS
+        self._learn(work.account, top_breaks=BROKEN_TOPS - 1, top_rests_until=until)
+        day = datetime.fromtimestamp(until, UTC).date().isoformat()
+        work.tally.notice = (
+            "This server breaks the connection when it is asked for headers alone (TOP), so "
+            f"messages are fetched whole to be recognised. It is asked again on {day}."
+        )
+        log = get_logger(account=work.account.address)
+        log.warning("TOP breaks the session, so it rests", until=day)
 
     async def _relink(self, work: _Work, matches: Sequence[Match]) -> None:
         now = int(self._wall())

@@ -3,13 +3,15 @@
 Rules:
 - Only a line that could be a known item is asked for (`bridge.sync.headers`); what headers do
   not settle is left to be fetched.
-- A server that does not know TOP, or refuses it three times in a row, is not asked on.
+- TOP is pipelined where the server can. One that does not know it, or refuses it three times in
+  a row, is not asked on.
 - Matches are handed over as they come, so that a pass that is cut goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 
 from bridge.model import KnownItem, ListedItem
 from bridge.pop3.client import Pop3Error, Pop3Session
@@ -18,7 +20,6 @@ from bridge.sync.plan import Plan
 
 Match = tuple[ListedItem, KnownItem]
 BATCH = 256  # matches that share a transaction
-REFUSALS = 3
 SUSPECTS = 32  # lines whose sizes lie, looked at in one poll
 
 
@@ -30,31 +31,26 @@ async def reconcile(
 ) -> Sequence[ListedItem]:
     """What is left to be fetched, in the order of `lines`. Raises Pop3Error when the session is
     gone; `matched` has heard of everything before that."""
-    left: list[ListedItem] = []
+    asked = {line.number: line for line in lines if unspoken.may_be(line)}
+    known: set[int] = set()
     batch: list[Match] = []
-    refused = 0
     try:
-        for line in lines:
-            item = None
-            if refused < REFUSALS and unspoken.may_be(line):
-                try:
-                    item = unspoken.take(line, header_fingerprint(await session.top(line.number)))
-                    refused = 0
-                except Pop3Error as error:
-                    if error.fatal:
-                        raise
-                    refused += 1
-            if item is None:
-                left.append(line)
-                continue
-            batch.append((line, item))
-            if len(batch) == BATCH:
-                full, batch = batch, []
-                await matched(full)
+        async with aclosing(session.tops(list(asked))) as tops:
+            async for number, header in tops:
+                if isinstance(header, Pop3Error):
+                    continue
+                item = unspoken.take(asked[number], header_fingerprint(header))
+                if item is None:
+                    continue
+                known.add(number)
+                batch.append((asked[number], item))
+                if len(batch) == BATCH:
+                    full, batch = batch, []
+                    await matched(full)
     finally:
         if batch:
             await matched(batch)
-    return left
+    return [line for line in lines if line.number not in known]
 
 
 async def reused(
@@ -62,19 +58,13 @@ async def reused(
 ) -> Sequence[ListedItem]:
     """Of lines whose size says nothing, those whose headers are others than `expected` of their
     number: their UIDL was reused. Raises Pop3Error when the session is gone."""
+    asked = {line.number: line for line in lines if expected(line.number) is not None}
     found: list[ListedItem] = []
-    for line in lines:
-        known = expected(line.number)
-        if known is None:
-            continue
-        try:
-            shown = header_fingerprint(await session.top(line.number))
-        except Pop3Error as error:
-            if error.fatal:
-                raise
-            break
-        if shown is not None and shown != known:
-            found.append(line)
+    async with aclosing(session.tops(list(asked))) as tops:
+        async for number, header in tops:
+            shown = None if isinstance(header, Pop3Error) else header_fingerprint(header)
+            if shown is not None and shown != expected(number):
+                found.append(asked[number])
     return found
 
 

@@ -6,6 +6,7 @@ the message comes, the stub goes in the very transaction that brings it (`bridge
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +36,8 @@ async def note(
         if poison.wants_stub(row):
             title = failure.subject
             if not title and session is not None:
-                title = await subject(session, line)
+                with contextlib.suppress(Pop3Error):  # the stub says it without a subject
+                    title = await subject(session, line)
             message = new_message(
                 notices.stub(
                     account.address,
@@ -69,8 +71,11 @@ def new_message(octets: bytes) -> NewMessage:
 
 
 async def subject(session: Pop3Session, line: ListedItem) -> str:
-    """The subject by TOP; empty where it cannot be had."""
+    """The subject by TOP; empty where it cannot be had. Raises Pop3Error when the session is
+    gone."""
     try:
         return scan(await session.top(line.number)).base_subject
-    except Pop3Error:
+    except Pop3Error as error:
+        if error.fatal:
+            raise
         return ""

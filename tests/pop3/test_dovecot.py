@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ async def test_deleting_takes_effect_at_QUIT_only(dovecot: Dovecot) -> None:
 
 
 async def test_a_window_needs_few_round_trips(dovecot: Dovecot) -> None:
-    """40 messages over a line of 40 ms: one by one that is 40 round trips."""
+    """40 messages and 40 headers over a line of 40 ms: one by one that is 80 round trips."""
     dovecot.deliver(messages(40))
     seconds = {}
     async with DelayProxy(dovecot.host, dovecot.pop3s_port, seconds=0.02) as line:
@@ -109,7 +110,9 @@ async def test_a_window_needs_few_round_trips(dovecot: Dovecot) -> None:
             items = await opened.listing()
             started = asyncio.get_running_loop().time()
             assert len((await take(opened, items)).octets) == 40
+            async with contextlib.aclosing(opened.tops(range(1, 41))) as tops:
+                assert len([number async for number, _ in tops]) == 40
             seconds[pipelining] = asyncio.get_running_loop().time() - started
             await opened.quit()
-    assert seconds[False] > 40 * 0.04
+    assert seconds[False] > 80 * 0.04
     assert seconds[True] < seconds[False] / 4

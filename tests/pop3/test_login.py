@@ -10,7 +10,7 @@ import socket
 import ssl
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge import limits
-from bridge.model import Endpoint, Secret, Security
-from bridge.pop3.client import Pop3Error, Pop3Session
+from bridge.model import Auth, Endpoint, Secret, Security
+from bridge.pop3.client import Learnt, Pop3Error, Pop3Session
 from bridge.pop3.quirks import Kind
 from tests.pop3.harness import AdvancingClock, MemorySink, endpoint, open_session, refusal, session
 from tests.support.pop3_server import Pop3Server
@@ -572,3 +572,81 @@ async def test_a_cancelled_login_leaves_no_connection() -> None:
             await opening
         server.holds[b"PASS"].set()
         await server.idle()
+
+
+# --- what a former session learnt -----------------------------------------------------------
+
+
+async def second(server: Pop3Server, **more: Any) -> tuple[Pop3Session, list[bytes]]:
+    """A session that knows what one before it learnt, and the verbs that it said."""
+    first = await open_session(server)
+    await first.quit()
+    server.replies |= more.pop("replies", {})
+    opened = await Pop3Session.open(
+        endpoint(server), Secret(server.password), new_sink=MemorySink, learnt=first.learnt
+    )
+    return opened, server.ledger.sessions[-1].verbs()
+
+
+@pytest.mark.parametrize(
+    ("sasl", "verbs"), [((), [b"CAPA", b"USER", b"PASS"]), ((b"PLAIN",), [b"CAPA", b"AUTH"])]
+)
+async def test_what_worked_before_goes_out_together(
+    sasl: Sequence[bytes], verbs: list[bytes]
+) -> None:
+    async with Pop3Server(security="tls", sasl=sasl) as server:
+        opened, said = await second(server)
+        assert said == verbs
+        assert server.ledger.sessions[-1].most_outstanding == len(verbs)
+        assert server.ledger.sessions[0].most_outstanding == 1
+        assert await opened.listing() == []
+        await opened.quit()
+
+
+async def test_without_PIPELINING_before_the_login_nothing_goes_out_together() -> None:
+    async with Pop3Server(pipelining=False) as server:
+        opened, _ = await second(server)
+        assert opened.learnt == Learnt()
+        assert server.ledger.sessions[-1].most_outstanding == 1
+        await opened.quit()
+
+
+async def test_a_way_that_the_server_no_longer_knows_gives_way_to_the_next() -> None:
+    gone = {b"AUTH": b"-ERR unknown command\r\n"}
+    async with Pop3Server(security="tls", sasl=[b"PLAIN"]) as server:
+        opened, said = await second(server, replies=gone)
+        assert said == [b"CAPA", b"AUTH", b"USER", b"PASS"]
+        assert opened.learnt.ahead is Auth.USER
+        await opened.quit()
+
+
+@pytest.mark.parametrize("sasl", [[], [b"PLAIN"]])
+async def test_a_password_that_changed_is_refused_once_there_too(sasl: list[bytes]) -> None:
+    async with Pop3Server(security="tls", sasl=sasl) as server:
+        first = await open_session(server)
+        await first.quit()
+        with pytest.raises(Pop3Error) as raised:
+            await Pop3Session.open(
+                endpoint(server), Secret("wrong"), new_sink=MemorySink, learnt=first.learnt
+            )
+        assert raised.value.kind == "auth"
+        assert not raised.value.in_window
+        assert server.ledger.failed_logins == 1
+
+
+async def test_a_password_in_letters_of_the_world_does_not_go_ahead() -> None:
+    """RFC 6856 2.1: UTF8 has to come before it."""
+    async with Pop3Server(password="gr\u00fcn", extra_capabilities=[b"UTF8 USER"]) as server:
+        opened, said = await second(server)
+        assert said == [b"CAPA", b"UTF8", b"USER", b"PASS"]
+        await opened.quit()
+
+
+async def test_a_server_that_throws_away_what_came_together_is_told_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "POP3_REPLY_SECONDS", 0.2)
+    async with Pop3Server(forgets_pipelined=True) as server:
+        with pytest.raises(Pop3Error) as raised:
+            await second(server)
+        assert (raised.value.kind, raised.value.in_window) == ("connect", True)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bridge import limits
 from bridge.model import Proxy, Secret
 from bridge.pop3 import socks
-from bridge.pop3.client import Capabilities, Pop3Error, Pop3Session
+from bridge.pop3.client import Learnt, Pop3Error, Pop3Session
 from tests.pop3.harness import MemorySink, endpoint, open_session, refusal, session, take
 from tests.support.pop3_server import Certificate, Pop3Server
 from tests.support.socks_proxy import SocksProxy
@@ -332,7 +332,7 @@ async def test_what_a_former_session_learnt_sends_LIST_and_UIDL_together() -> No
     drop = [(b"u%d" % number, b"Subject: x\r\n\r\n") for number in range(1, 4)]
     before, after = b"+OK\r\nUIDL\r\n.\r\n", b"+OK\r\nUIDL\r\nPIPELINING\r\n.\r\n"
     async with Pop3Server(drop) as server:
-        learnt: Capabilities | None = None
+        learnt: Learnt | None = None
         for together in (1, 2):
             server.replies = {b"CAPA": deque([before, after])}
             opened = await Pop3Session.open(
@@ -341,7 +341,7 @@ async def test_what_a_former_session_learnt_sends_LIST_and_UIDL_together() -> No
             items = await opened.listing()
             assert server.ledger.sessions[-1].most_outstanding == together
             await take(opened, items)
-            learnt = opened.capabilities
+            learnt = opened.learnt
             await opened.quit()
         assert server.ledger.count(b"CAPA") == 3  # the second session did not ask again
 

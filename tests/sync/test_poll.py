@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge import limits
 from bridge.mime.parser import scan
 from bridge.model import Account, Endpoint, Secret, Security
 from bridge.store.api import Store, StoreError, StoreFull, T, WriteTx
@@ -460,10 +461,18 @@ def refusing(house: House, error: Callable[[int], Exception | None]) -> None:
 
 
 async def test_D001_a_full_disk_stops_the_poll_and_the_next_one_goes_on(house: House) -> None:
-    refusing(house, lambda n: StoreFull("the disk is full") if n in (2, 3) else None)
-    async with Pop3Server(maildrop(20), pops_retrieved=True) as server:
+    first = asyncio.Event()
+
+    def full(n: int) -> Exception | None:
+        first.set()
+        return StoreFull("the disk is full") if n in (2, 3) else None
+
+    refusing(house, full)
+    holds = {b"RETR 11": first}
+    async with Pop3Server(maildrop(20), pops_retrieved=True, holds=holds) as server:
         report = await house.poll(server)
         assert report.error_class == "store"
+        assert 0 < report.new <= 10
         assert await house.shown() == octets(server.items)[: report.new]
         assert "disk" in report.advice
         assert not server.ledger.sessions[0].quit
@@ -557,3 +566,35 @@ HEAD = b"From: a@example.org\r\n"
 )
 def test_T003_internaldate_is_received_else_date_else_now(header: bytes, expected: int) -> None:
     assert internaldate(scan(header + HEAD + b"\r\nhi\r\n"), NOW) == expected
+
+
+async def test_the_second_poll_sends_CAPA_and_login_together_also_after_a_restart(
+    house: House,
+) -> None:
+    async with Pop3Server(maildrop(3)) as server:
+        await house.poll(server)
+        await house.reopened()
+        assert (await house.poll(server)).error == ""
+        first, second = server.ledger.sessions
+        assert second.verbs() == [b"CAPA", b"USER", b"PASS", b"LIST", b"UIDL", b"QUIT"]
+        assert second.most_outstanding == 3
+
+        # Another server at that account: nothing is known of it.
+        async with Pop3Server(maildrop(3)) as other:
+            await house.poll(other)
+            assert other.ledger.sessions[0].verbs()[:3] == [b"CAPA", b"USER", b"PASS"]
+        assert first.verbs()[:3] == [b"CAPA", b"USER", b"PASS"]
+
+
+async def test_a_server_that_loses_what_comes_together_is_asked_one_by_one_from_then_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Pop3Server(maildrop(1)) as server:
+        await house.poll(server)
+        server.forgets_pipelined = True
+        with monkeypatch.context() as patched:
+            patched.setattr(limits, "POP3_REPLY_SECONDS", 0.2)
+            for _ in range(2):
+                assert (await house.poll(server)).error_class == "connect"
+        assert (await house.poll(server)).error == ""
+        assert server.ledger.sessions[-1].most_outstanding == 1

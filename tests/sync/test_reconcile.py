@@ -314,3 +314,59 @@ def test_what_speaks_or_is_in_doubt_or_proves_nothing_is_not_asked_for() -> None
 @pytest.mark.parametrize("block", [b"", b"From: a@b\r\n\r\n", b"Subject: x\r\nDate: today\r\n"])
 def test_a_header_without_a_name_of_its_own_proves_nothing(block: bytes) -> None:
     assert header_fingerprint(block) is None
+
+
+# --- servers that hang up on TOP ------------------------------------------------------------
+
+
+async def test_a_server_that_hangs_up_on_TOP_costs_bodies_and_two_polls_never_a_loop(
+    house: House,
+) -> None:
+    async with Pop3Server(maildrop(60)) as server:
+        await house.poll(server)
+        server.items = maildrop(60, b"new")
+        server.hang_up = {b"TOP"}
+        for _ in range(2):
+            assert (await house.poll(server)).error_class == "connect"
+        assert server.ledger.count(b"TOP") == 2
+        await house.reopened()
+        report = await house.poll(server)
+        assert (report.error, report.new, report.relinked) == ("", 0, 60)
+        assert server.ledger.count(b"TOP") == 2
+        assert "TOP" in (await house.state()).notice
+        await settled(house, server, octets(server.items))
+
+        # A week later it is asked again, and one break is enough.
+        house.clock.now += 8 * 86_400
+        server.items = maildrop(60, b"newer")
+        assert (await house.poll(server)).error_class == "connect"
+        assert server.ledger.count(b"TOP") == 3
+        assert (await house.poll(server)).relinked == 60
+        assert server.ledger.count(b"TOP") == 3
+        await settled(house, server, octets(server.items))
+
+
+async def test_one_header_that_breaks_the_session_does_not_lose_the_others(house: House) -> None:
+    async with Pop3Server(maildrop(60)) as server:
+        await house.poll(server)
+        server.items = maildrop(60, b"new")
+        server.hang_up = {b"TOP 40 0"}
+        reports = [await house.poll(server) for _ in range(4)]
+        assert [report.error_class for report in reports] == ["connect"] * 3 + [""]
+        assert reports[0].relinked == 39  # what had come is kept
+        assert sum(report.relinked for report in reports) == 60
+        assert retrieved(server) == 60 + 21
+        await settled(house, server, octets(server.items))
+
+
+async def test_a_poisoned_message_whose_TOP_hangs_up_is_still_asked_for(house: House) -> None:
+    items = maildrop(5)
+    async with Pop3Server(items) as server:
+        server.items[2] = Item(b"u3", mail(3), error=b"[SYS/TEMP] broken")
+        await house.poll(server)
+        server.items[2] = items[2]
+        server.hang_up = {b"TOP"}
+        for _ in range(3):
+            house.clock.now += 86_400
+            await house.poll(server)
+        await settled(house, server, octets(maildrop(5)))
