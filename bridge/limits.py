@@ -109,6 +109,12 @@ BATCH_MESSAGES = 64  # that share a commit
 BATCH_OCTETS = 4 * 1024 * 1024
 BATCH_SECONDS = 0.25
 
+# --- discovery: what the net may answer about a domain -------------------------------------
+ADDRESS = 320  # characters of a mail address
+HOST_NAME = 1_000  # characters of a domain before it is encoded
+DISCOVERY_ANSWER = 128 * 1024  # of an autoconfig document
+DISCOVERY_SECONDS = 5.0  # of silence, for one question
+
 # --- config: what a file may make us hold -----------------------------------------------
 CONFIG_FILE = 1024 * 1024  # characters
 CONFIG_DEPTH = 20  # lists and mappings in each other

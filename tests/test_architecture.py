@@ -64,6 +64,7 @@ SQL_DRIVERS = {"sqlite3", "aiosqlite", "apsw", "asyncpg", "psycopg", "psycopg_po
 SQL_ROOMS = {"bridge.store.sqlite", "bridge.store.postgres"}
 SOCKET_LIBRARIES = {
     "socket", "socketserver", "http", "urllib", "uvicorn", "poplib", "imaplib", "httpx2",
+    "dns",
 }  # fmt: skip
 NO_SOCKETS = {"urllib.parse"}  # but text alone
 SOCKET_CALLS = {
@@ -73,6 +74,7 @@ SOCKET_CALLS = {
 SOCKET_ROOMS = {
     "bridge.auth.oauth",
     "bridge.auth.redirect",
+    "bridge.discovery.sources",
     "bridge.imap.server",
     "bridge.pop3.wire",
     "bridge.tls",  # asks which addresses this machine has

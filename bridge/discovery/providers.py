@@ -7,10 +7,12 @@ asked. The one table serves setup, the schedule's minimums and the advice of ref
 from __future__ import annotations
 
 import functools
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bridge.model import Security
@@ -74,10 +76,14 @@ class Provider:
 
 @functools.cache
 def table() -> Sequence[Provider]:
-    """All providers, in the order of the file."""
-    text = resources.files(__package__).joinpath("providers.toml").read_text(encoding="utf-8")
-    rows: Mapping[str, Mapping[str, Value]] = tomllib.loads(text)
-    return tuple(_provider(name, row) for name, row in rows.items())
+    """All providers, in the order of the file; before them those of the file of the same form that
+    `$POPBRIDGE_PROVIDERS` names, for a network of one's own."""
+    texts = [resources.files(__package__).joinpath("providers.toml").read_text(encoding="utf-8")]
+    if own := os.environ.get("POPBRIDGE_PROVIDERS"):
+        texts.insert(0, Path(own).read_text(encoding="utf-8"))
+    return tuple(
+        _provider(name, row) for text in texts for name, row in tomllib.loads(text).items()
+    )
 
 
 def of_domain(domain: str) -> Provider | None:
