@@ -77,7 +77,9 @@ class _Check:
             self._logins()
             self._files()
         if self.mistakes or config is None:
-            order = sorted(self.mistakes, key=lambda each: (each.line, each.column, each.key))
+            order = sorted(
+                self.mistakes, key=lambda each: (each.line, each.column, each.key, each.text)
+            )
             raise ConfigError(order)
         return config
 
