@@ -23,6 +23,7 @@ IMAP_NUMBER_RANGES = 20_000  # items in one sequence set
 IMAP_SECTION_DEPTH = 100  # BODY[1.1.1...]
 IMAP_HEADER_NAMES = 500  # BODY[HEADER.FIELDS (...)]
 IMAP_NOTIFY_MAILBOXES = 1_000  # filters and names in one NOTIFY
+IMAP_CONTEXTS = 10  # searches that are kept up to date for one session (RFC 5267)
 IMAP_FETCH_SECTIONS = 100  # BODY[...] in one FETCH
 IMAP_BAD_COMMANDS_BEFORE_LOGIN = 3
 IMAP_BAD_COMMANDS = 20

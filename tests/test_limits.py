@@ -38,6 +38,7 @@ REACHED = {
     "IMAP_HEADER_NAMES": "imap/protocol/test_fetch.py::test_caps",
     "IMAP_FETCH_SECTIONS": f"{SERVER}::test_many_sections_of_one_message_cost_bounded_memory",
     "IMAP_NOTIFY_MAILBOXES": "transcripts/notify-delayed.txt",
+    "IMAP_CONTEXTS": "transcripts/context-more.txt",
     "IMAP_PROGRESS_SECONDS": "transcripts/inprogress.txt",
     "IMAP_BAD_COMMANDS_BEFORE_LOGIN": "transcripts/limits-before-login.txt",
     "IMAP_BAD_COMMANDS": "transcripts/limits.txt",

@@ -7,7 +7,7 @@ a session can be played without a socket.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,6 +59,18 @@ class Teller(Protocol):
 
     @property
     def close(self) -> Callable[[], None]: ...
+
+
+class Follower(Protocol):
+    """Searches that are kept up to date (RFC 5267); `commands/context.py` has the real one."""
+
+    def leaving(self, view: View, gone: Iterable[int]) -> Iterable[bytes]:
+        """What to say of these UIDs before their EXPUNGE."""
+        ...
+
+    async def follow(self, view: View, top: int) -> None:
+        """Queues what changed in the results; messages above the UID `top` have just come."""
+        ...
 
 
 class Wire(Protocol):

@@ -38,6 +38,7 @@ from bridge.imap.protocol.scanner import ParseError, Scanner
 from bridge.imap.replies import Bad, Bye, CommandError, No, Reply
 from bridge.imap.seams import (
     Disconnected,
+    Follower,
     Request,
     Services,
     State,
@@ -104,6 +105,7 @@ class Session:
         self._working = 0.0, b""  # since when progress was not told, and the command's tag
         self.watch = Watch()
         self.teller: Teller | None = None  # after NOTIFY SET
+        self.follower: Follower | None = None  # after SEARCH RETURN (UPDATE)
         self.made: set[int] = set()  # UIDs that this client put into its mailbox
         self.closed_by_peer = False
         self.stopping = ""  # why, once the server wants this session to end
@@ -492,10 +494,14 @@ class Session:
             return
         await self.claim_recent(view)
         top = view.top
+        may_expunge = may_expunge or watch.immediate
         # All at once: the mailbox may move on whenever we wait.
-        responses = list(
+        responses: list[bytes] = []
+        if self.follower is not None and may_expunge:
+            responses += self.follower.leaving(view, view.expunged())
+        responses += list(
             view.updates(
-                may_expunge=may_expunge or watch.immediate,
+                may_expunge=may_expunge,
                 # RFC 5465 5.1
                 with_uid=with_uid or self.teller is not None,
                 flags=watch.flags,
@@ -504,6 +510,8 @@ class Session:
         await self.send_many(responses)
         if self.teller is not None and view.top > top:
             await self.teller.tell_new(view, top)
+        if self.follower is not None:
+            await self.follower.follow(view, top)
         self.made.clear()
 
     async def claim_recent(self, view: View) -> None:
@@ -519,7 +527,7 @@ class Session:
     def leave_mailbox(self) -> None:
         if self.view is not None:
             self.services.mailboxes.release(self.view.mailbox, self.activity.set)
-            self.view = None
+            self.view = self.follower = None
         self.made.clear()
 
     def set_watch(self, watch: Watch, teller: Teller | None) -> None:

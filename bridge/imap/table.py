@@ -18,6 +18,7 @@ from bridge.imap.commands import (
     capability,
     close,
     compress,
+    context,
     copy,
     create,
     delete,
@@ -51,6 +52,7 @@ from bridge.imap.protocol import append as append_grammar
 from bridge.imap.protocol import authenticate as authenticate_grammar
 from bridge.imap.protocol import bare
 from bridge.imap.protocol import compress as compress_grammar
+from bridge.imap.protocol import context as context_grammar
 from bridge.imap.protocol import copy as copy_grammar
 from bridge.imap.protocol import create as create_grammar
 from bridge.imap.protocol import delete as delete_grammar
@@ -268,6 +270,14 @@ ROWS = (
         "3501 6.4.4",
         may_expunge=False,
         capability="ESEARCH SEARCHRES WITHIN PARTIAL INPROGRESS",
+    ),
+    row(
+        "CANCELUPDATE",
+        context_grammar.parse,
+        context.cancel,
+        SELECTED,
+        "5267 4.3.5",
+        capability="CONTEXT=SEARCH",
     ),
     row("UID SEARCH", search_grammar.parse, search.run, SELECTED, "3501 6.4.8"),
     row(

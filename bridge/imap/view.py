@@ -245,6 +245,14 @@ class View:
         """The highest UID that the client was told."""
         return self._top
 
+    def expunged(self) -> Iterable[int]:
+        """UIDs of what was expunged and still has its number for this client."""
+        if self._told < self.mailbox.modseq:
+            for uid, modseq in self.mailbox.gone_since(self._told, self.uids):
+                # Where the log is too short all that is missing comes again, as if gone just now.
+                self._gone.setdefault(uid, modseq)
+        return self._gone
+
     def updates(self, *, may_expunge: bool, with_uid: bool, flags: bool = True) -> Iterator[bytes]:
         """Everything outstanding, as untagged responses: EXPUNGE, EXISTS, RECENT, FLAGS, FETCH.
 
@@ -253,10 +261,7 @@ class View:
         """
         box = self.mailbox
         with_uid = with_uid or self._rev2  # RFC 9051, Appendix E 21
-        if self._told < box.modseq:
-            for uid, modseq in box.gone_since(self._told, self.uids):
-                # Where the log is too short all that is missing comes again, as if gone just now.
-                self._gone.setdefault(uid, modseq)
+        self.expunged()
         if may_expunge and self._gone:
             yield from self._expunges()
         elif self._gone and self._vanished:

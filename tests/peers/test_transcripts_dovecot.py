@@ -30,6 +30,7 @@ NOT_FOR_DOVECOT: dict[str, str] = {
     "binary": "every BINARY is a literal8 there, with octets in it that need one or not",
     "compress": "COMPRESS comes with a plugin only",
     "condstore": "MODSEQ comes without UID there, against RFC 7162 3.2.4",
+    "context-more": "UPDATE tells no items there, and keeps SORT up to date",
     "create": "parents are \\Noselect there, INBOX and special mailboxes are not renamed",
     "create-special-use": "several mailboxes may have one special use there",
     "hidden": "shows what our configuration hides",

@@ -192,6 +192,7 @@ def _without(pattern: bytes) -> Callable[[bytes, bytes], Iterator[bytes]]:
 
 _NAMESPACE = rb"(?:NIL|\((?:\(" + STRING + rb" (?:NIL|" + STRING + rb")\))+\))"
 _PARTIAL = rb"PARTIAL \(-?[1-9]\d*:-?[1-9]\d* (?:NIL|" + SET + rb")\)"
+_UPDATED = rb"(?:ADDTO|REMOVEFROM) \(0 " + SET + rb"\)"  # RFC 5267 5
 _RETURNED = rb" (?:(?:MIN|MAX) [1-9]\d*|COUNT \d+|ALL " + SET + rb"|MODSEQ " + MODSEQ
 _RULES: dict[bytes, Callable[[bytes, bytes], Iterator[bytes]]] = {
     b"FETCH": _replaced(_FETCH, b"UID 1"),
@@ -207,7 +208,7 @@ _RULES: dict[bytes, Callable[[bytes, bytes], Iterator[bytes]]] = {
     # RFC 4731 4, RFC 9394 3
     b"ESEARCH": _whole(
         rb"\* ESEARCH(?: \(TAG " + STRING + rb"\))?(?: UID)?(?:"
-        + _RETURNED + rb"|" + _PARTIAL + rb"))*\r\n"
+        + _RETURNED + rb"|" + _PARTIAL + rb"|" + _UPDATED + rb"))*\r\n"
     ),
     b"NAMESPACE": _whole(rb"\* NAMESPACE" + (rb" " + _NAMESPACE) * 3 + rb"\r\n"),  # RFC 2342 6
     # RFC 4314 4

@@ -1,20 +1,15 @@
 """SEARCH (RFC 3501 6.4.4), with RETURN (RFC 4731), SAVE (RFC 5182) and PARTIAL (RFC 9394).
 
-Flags and numbers are answered from memory; only messages that are still undecided cost a look
-into the store, in slices on a reader's thread; only those still undecided are read, and of a
-large one a piece at a time.
+What matches is found in `bridge.imap.finding`; here is what is answered, and what is saved.
 """
 
 from __future__ import annotations
 
-import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import SupportsIndex
+from collections.abc import Iterable, Sequence
 
-from bridge.imap.mailboxes import runs
-from bridge.imap.matching import Cost, Known, Plan, Stored
+from bridge.imap.commands import context
+from bridge.imap.finding import find
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.responses import quoted, search_result
 from bridge.imap.protocol.search import Key, ModSeq, Refused, Returns, Search, leaves
@@ -22,28 +17,20 @@ from bridge.imap.replies import Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
 from bridge.imap.view import View
-from bridge.model import EntryRow, MailboxId, MessageId, Octets
-from bridge.store.api import Columns, ReadTx, StoreError
-
-ROWS = 200  # messages with their headers that are looked at in one visit to the store
-SMALL_ROWS = 5_000  # the same where dates and sizes are enough
-READ = 16 * 1024 * 1024  # octets of messages after which a visit ends
-WHOLE = 1024 * 1024  # octets of a message that is read at once, not part by part
+from bridge.store.api import StoreError
 
 _OFFERED_AS = {"SAVE": "SEARCHRES", "PARTIAL": "PARTIAL"}
-_COLUMNS: dict[Cost, tuple[Columns, ...]] = {
-    Cost.NOTHING: (),
-    Cost.ROW: ("sent_day",),
-    Cost.HEADER: ("sent_day", "header"),
-    Cost.BODY: ("sent_day", "header", "parts"),
-}
 
 
 async def run(session: Session, request: Request, value: Search | Refused) -> Reply:
     value = accepted(session, value)
+    asked = value.returns
+    follow = context.begin(session, request, value) if asked is not None and asked.update else None
     found = await matching(session, value)
-    if value.returns is not None:
-        answer(session, request, value, value.returns, found)
+    if asked is not None:
+        answer(session, request, value, asked, found)
+        if follow is not None:
+            follow(found)
     else:
         numbers = numbered(session.selected, request, found)
         session.send(search_result(numbers, modseq_of(session.selected, value.key, found)))
@@ -61,6 +48,8 @@ def accepted(session: Session, value: Search | Refused, extended: str = "ESEARCH
         session.require(extended, "option RETURN")
         for option in value.returns.options:
             session.require(_OFFERED_AS.get(option, extended), f"option {option}")
+        if value.returns.context:
+            session.require("CONTEXT=SEARCH", "option CONTEXT or UPDATE")
     return value
 
 
@@ -141,112 +130,3 @@ def part_of(found: Sequence[int], partial: tuple[int, int]) -> Sequence[int]:
     if low > 0:
         return found[low - 1 : high]
     return found[max(len(found) + low, 0) : max(len(found) + high + 1, 0)]
-
-
-# --- finding ----------------------------------------------------------------------------
-
-
-async def find(session: Session, view: View, key: Key) -> list[int]:
-    """Positions in the view of the messages that match, rising."""
-    plan = Plan(key, _known(view))
-    found = plan.found
-    box, columns = view.mailbox.id, (*_COLUMNS[plan.cost], *plan.columns)
-    rows = SMALL_ROWS if plan.cost <= Cost.ROW else ROWS
-    start = 0
-    while start < len(plan.open):
-        await session.progress(start, len(plan.open))
-        slice_ = plan.open[start : start + rows]
-        uids = [view.uids[at] for at in slice_]
-        ranges = view.uid_ranges(runs(slice_))
-        seen = await session.services.store.read(_look(box, slice_, uids, ranges, columns, plan))
-        found += seen.found
-        start += seen.covered
-    found.sort()
-    return found
-
-
-def _known(view: View) -> Known:
-    box = view.mailbox
-    flags, sets, modseqs = bytes(box.flags), box.keyword_sets, box.modseqs
-    gone: list[int] = []
-    if view.uids is not box.uids:
-        places = [box.index(uid) for uid in view.uids]
-        gone = [at for at, place in enumerate(places) if place is None]
-        held = [-1 if place is None else place for place in places]
-        # What is gone looks like the last message; it is taken out in the end.
-        flags = bytes(flags[at] for at in held) if flags else bytes(len(held))
-        sets = array("I", [sets[at] for at in held] if sets else [0] * len(held))
-        modseqs = array("Q", [modseqs[at] for at in held] if modseqs else [0] * len(held))
-    return Known(
-        flags=flags,
-        keyword_sets=sets,
-        modseqs=modseqs,
-        keywords=box.keywords.__getitem__,
-        places=lambda numbers: view.resolve(numbers.numbers, by_uid=numbers.uid),
-        recent=view.recent_places,
-        gone=gone,
-        now=int(time.time()),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one visit to the store decided: the first `covered` positions of its slice."""
-
-    found: list[int]
-    covered: int
-
-
-def _look(
-    box: MailboxId,
-    positions: Sequence[int],
-    uids: Sequence[int],
-    ranges: Sequence[tuple[int, int]],
-    columns: tuple[Columns, ...],
-    plan: Plan,
-) -> Callable[[ReadTx], _Seen]:
-    def work(tx: ReadTx) -> _Seen:
-        rows = {row.uid: row for row in tx.rows(box, ranges, columns)}
-        found: list[int] = []
-        read = 0
-
-        def octets(row: EntryRow) -> Octets:
-            nonlocal read
-            read += row.size
-            if row.size <= WHOLE:
-                return tx.octets(row.message_id)
-            return _OnDisk(tx, row.message_id, row.size)
-
-        for covered, (at, uid) in enumerate(zip(positions, uids, strict=True), 1):
-            row = rows.get(uid)
-            if row is not None and plan.matches(at, Stored(row, octets, plan.needles)):
-                found.append(at)
-            if read > READ:
-                return _Seen(found, covered)
-        return _Seen(found, len(positions))
-
-    return work
-
-
-class _OnDisk:
-    """The octets of a stored message, of which no more is in memory than a slice."""
-
-    def __init__(self, tx: ReadTx, message: MessageId, size: int) -> None:
-        self._tx = tx
-        self._message = message
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, index: slice, /) -> bytes:
-        start, end, _ = index.indices(self._size)
-        return self._tx.octets(self._message, start, end)
-
-    def find(
-        self, sub: bytes, start: SupportsIndex = 0, end: SupportsIndex | None = None, /
-    ) -> int:
-        """Only asked about short ranges: see `bridge.mime.text`."""
-        first, past, _ = slice(start, end).indices(self._size)
-        at = self[first:past].find(sub)
-        return at if at < 0 else first + at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.imap.commands import context
 from bridge.imap.commands.search import accepted, answer, matching, modseq_of, numbered
 from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.responses import search_result
@@ -31,6 +32,8 @@ async def run(session: Session, request: Request, value: Sort) -> Reply:
         found = await _in_order(session, found, value)
     if search.returns is not None:
         answer(session, request, search, search.returns, found)
+        if search.returns.update is not None:
+            context.refuse(session, request.tag, "Only SEARCH is kept up to date")
     else:
         view = session.selected
         numbers = numbered(view, request, found)

@@ -12,7 +12,6 @@ from bridge.imap.protocol import responses
 from bridge.imap.protocol.errors import ParseError
 from bridge.imap.protocol.numbers import NumberSet
 from bridge.imap.protocol.scanner import Scanner
-from bridge.imap.protocol.search import partial_range
 
 _SIMPLE: Final = frozenset(
     {
@@ -107,21 +106,16 @@ def parse(scanner: Scanner) -> Fetch:
     scanner.space()
     numbers = scanner.sequence_set()
     scanner.space()
-    items: dict[Item, None] = {}
     if scanner.take(b"("):
-        while True:
-            items[parse_item(scanner.word(), scanner)] = None
-            if not scanner.take(b" "):
-                break
-        scanner.expect(b")")
+        asked = items(scanner)
     else:
         name = scanner.word()
-        items = dict.fromkeys(_MACROS.get(name) or (parse_item(name, scanner),))
+        asked = _MACROS.get(name) or (parse_item(name, scanner),)
     changed_since, vanished, partial = None, False, None
     if scanner.take(b" "):
         changed_since, vanished, partial = _modifiers(scanner)
     scanner.end()
-    return Fetch(numbers, tuple(items), changed_since, vanished, partial)
+    return Fetch(numbers, asked, changed_since, vanished, partial)
 
 
 def _modifiers(scanner: Scanner) -> tuple[int | None, bool, tuple[int, int] | None]:
@@ -137,7 +131,7 @@ def _modifiers(scanner: Scanner) -> tuple[int | None, bool, tuple[int, int] | No
             vanished = True
         elif name == "PARTIAL" and partial is None:
             scanner.space()
-            partial = partial_range(scanner)
+            partial = scanner.partial_range()
         else:
             raise ParseError("There is no such FETCH modifier, or it is given twice")
         if not scanner.take(b" "):
@@ -147,6 +141,16 @@ def _modifiers(scanner: Scanner) -> tuple[int | None, bool, tuple[int, int] | No
     if vanished and changed_since is None:
         raise ParseError("VANISHED goes with CHANGEDSINCE")
     return changed_since, vanished, partial
+
+
+def items(scanner: Scanner) -> tuple[Item, ...]:
+    """What stands behind a "(", up to its ")": each item once."""
+    found: dict[Item, None] = {}
+    while True:
+        found[parse_item(scanner.word(), scanner)] = None
+        if not scanner.take(b" "):
+            scanner.expect(b")")
+            return tuple(found)
 
 
 def parse_item(name: str, scanner: Scanner) -> Item:

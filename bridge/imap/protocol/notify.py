@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge import limits
+from bridge.imap.protocol import fetch
 from bridge.imap.protocol.errors import ParseError
-from bridge.imap.protocol.fetch import Item, parse_item
+from bridge.imap.protocol.fetch import Item
 from bridge.imap.protocol.scanner import Scanner
 
 # As they are spelt in BADEVENT, by upper-case name. AnnotationChange belongs to RFC 5257, which
@@ -110,7 +111,7 @@ def _group(scanner: Scanner) -> Group:
             if event not in EVENTS:
                 raise BadEvent
             if event == "MESSAGENEW" and scanner.take(b" ("):
-                items = _items(scanner)
+                items = fetch.items(scanner)
             events[event] = None
             if not scanner.take(b" "):
                 break
@@ -141,13 +142,3 @@ def _names(scanner: Scanner) -> tuple[str, ...]:
         names[scanner.mailbox()] = None
     scanner.expect(b")")
     return tuple(names)
-
-
-def _items(scanner: Scanner) -> tuple[Item, ...]:
-    items: dict[Item, None] = {}
-    while True:
-        items[parse_item(scanner.word(), scanner)] = None
-        if not scanner.take(b" "):
-            break
-    scanner.expect(b")")
-    return tuple(items)

@@ -223,6 +223,15 @@ class Scanner:
             raise ParseError(otherwise)
         return number
 
+    def partial_range(self) -> tuple[int, int]:
+        """1:100, or -1:-100 (RFC 5267 5 and RFC 9394 4, partial-range)."""
+        sign = -1 if self.take(b"-") else 1
+        first = sign * self.nz_number()
+        self.expect(b":")
+        if sign < 0:
+            self.expect(b"-")
+        return first, sign * self.nz_number()
+
     def sequence_set(self) -> NumberSet:
         # RFC 5182 3: sequence-set =/ "$"
         if self.take(b"$"):

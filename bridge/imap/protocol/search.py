@@ -1,4 +1,4 @@
-"""SEARCH (RFC 3501 6.4.4), with RETURN (RFC 4731, 5182, 9394), OLDER and YOUNGER (RFC 5032),
+"""SEARCH (RFC 3501 6.4.4), with RETURN (RFC 4731, 5182, 5267, 9394), OLDER and YOUNGER (RFC 5032),
 MODSEQ (RFC 7162 3.1.5), SAVEDATE (RFC 8514 4.3), EMAILID and THREADID (RFC 8474 6).
 
 Rules: the keys are a tree no deeper than `limits.IMAP_NESTING`, parsed with a stack of our own;
@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from bridge import limits
 from bridge.imap.protocol.errors import BadCharset, ParseError
+from bridge.imap.protocol.fetch import Item, items
 from bridge.imap.protocol.numbers import NumberSet
 from bridge.imap.protocol.scanner import Scanner
 from bridge.model import Flag
@@ -21,8 +22,8 @@ from bridge.model import Flag
 __all__ = [
     "CHARSETS", "All", "And", "BadCharset", "BodyHas", "HasFlag", "HasId", "HasKeyword",
     "HeaderHas", "Internal", "Key", "Larger", "ModSeq", "Not", "Numbers", "Older", "Or", "Recent",
-    "Refused", "Returns", "Saved", "Search", "Sent", "Smaller", "TextHas", "criteria", "leaves",
-    "parse", "returns",
+    "Refused", "Returns", "Saved", "Search", "Sent", "Smaller", "TextHas", "Update", "criteria",
+    "leaves", "parse", "returns",
 ]  # fmt: skip
 
 CHARSETS: Final[dict[str, str]] = {
@@ -181,12 +182,22 @@ _OPTIONS: Final[tuple[Option, ...]] = ("MIN", "MAX", "ALL", "PARTIAL", "COUNT", 
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """UPDATE: what is added and removed is told (RFC 5267 4.3), and of what is added because it
+    came the `items` (RFC 5465 7)."""
+
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Returns:
     """What RETURN asked for, each once and in our order. `partial` is the range as sent: (1, 100),
-    or (-1, -100) counted from the end (RFC 9394 3.1)."""
+    or (-1, -100) counted from the end (RFC 9394 3.1). `context` is True with CONTEXT or UPDATE."""
 
     options: tuple[Option, ...]
     partial: tuple[int, int] | None = None
+    update: Update | None = None
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,39 +288,34 @@ def _at_numbers(scanner: Scanner) -> bool:
 
 
 def returns(scanner: Scanner) -> Returns:
-    """(MIN PARTIAL 1:100): search-return-opts (RFC 4466 6)."""
+    """(MIN PARTIAL 1:100 UPDATE): search-return-opts (RFC 4466 6)."""
     scanner.expect(b"(")
-    options: set[Option] = set()
-    partial = None
+    words: set[str] = set()
+    partial = update = None
     while not scanner.take(b")"):
-        if options:
+        if words:
             scanner.space()
         word = scanner.word()
-        option = next((each for each in _OPTIONS if each == word), None)
-        if option is None:
-            raise ParseError("There is no such SEARCH return option")
-        if option == "PARTIAL":
+        if word == "PARTIAL":
             if partial is not None:
                 raise ParseError("PARTIAL is given twice")
             scanner.space()
-            partial = partial_range(scanner)
-        options.add(option)
+            partial = scanner.partial_range()
+        elif word == "UPDATE":
+            if update is not None:
+                raise ParseError("UPDATE is given twice")
+            update = Update(items(scanner) if scanner.take(b" (") else ())
+        elif word != "CONTEXT" and word not in _OPTIONS:
+            raise ParseError("There is no such SEARCH return option")
+        words.add(word)
     # RFC 9394 3.1
-    if partial is not None and "ALL" in options:
+    if partial is not None and "ALL" in words:
         raise ParseError("ALL and PARTIAL exclude each other")
-    # RFC 4731 3.1: RETURN () is RETURN (ALL).
-    asked = tuple(option for option in _OPTIONS if option in options)
-    return Returns(asked or ("ALL",), partial)
-
-
-def partial_range(scanner: Scanner) -> tuple[int, int]:
-    """1:100, or -1:-100 (RFC 9394 4, partial-range)."""
-    sign = -1 if scanner.take(b"-") else 1
-    first = sign * scanner.nz_number()
-    scanner.expect(b":")
-    if sign < 0:
-        scanner.expect(b"-")
-    return first, sign * scanner.nz_number()
+    asked = tuple(option for option in _OPTIONS if option in words)
+    # RFC 4731 3.1: RETURN () is RETURN (ALL). CONTEXT alone is a hint (RFC 5267 4.2).
+    if not asked and update is None:
+        asked = ("ALL",)
+    return Returns(asked, partial, update, bool(words & {"CONTEXT", "UPDATE"}))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,178 @@
+"""Which messages of a view match a search.
+
+Flags and numbers are answered from memory; only messages that are still undecided cost a look
+into the store, in slices on a reader's thread; only those still undecided are read, and of a
+large one a piece at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import SupportsIndex
+
+from bridge.imap.mailboxes import runs
+from bridge.imap.matching import Cost, Known, Plan, Stored
+from bridge.imap.protocol.search import Key
+from bridge.imap.session import Session
+from bridge.imap.view import View
+from bridge.model import EntryRow, MailboxId, MessageId, Octets
+from bridge.store.api import Columns, ReadTx
+
+ROWS = 200  # messages with their headers that are looked at in one visit to the store
+SMALL_ROWS = 5_000  # the same where dates and sizes are enough
+READ = 16 * 1024 * 1024  # octets of messages after which a visit ends
+WHOLE = 1024 * 1024  # octets of a message that is read at once, not part by part
+
+_COLUMNS: dict[Cost, tuple[Columns, ...]] = {
+    Cost.NOTHING: (),
+    Cost.ROW: ("sent_day",),
+    Cost.HEADER: ("sent_day", "header"),
+    Cost.BODY: ("sent_day", "header", "parts"),
+}
+
+
+async def find(
+    session: Session, view: View, key: Key, among: Sequence[int] | None = None
+) -> list[int]:
+    """Positions in the view of the messages that match, rising; with `among` of these only, which
+    costs what these cost. Raises StoreError. What is decided from memory is so before the first
+    wait."""
+    if among is None:
+        return await _decide(session, view, Plan(key, _known(view)), range(len(view.uids)))
+    return await _decide(session, view, Plan(key, _known_of(view, among)), among)
+
+
+async def _decide(session: Session, view: View, plan: Plan, places: Sequence[int]) -> list[int]:
+    """The plan counts the messages at `places`."""
+    found = [places[at] for at in plan.found]
+    box, columns = view.mailbox.id, (*_COLUMNS[plan.cost], *plan.columns)
+    rows = SMALL_ROWS if plan.cost <= Cost.ROW else ROWS
+    start = 0
+    while start < len(plan.open):
+        await session.progress(start, len(plan.open))
+        slice_ = plan.open[start : start + rows]
+        uids = [view.uids[places[at]] for at in slice_]
+        ranges = view.uid_ranges(runs(places[at] for at in slice_))
+        seen = await session.services.store.read(_look(box, slice_, uids, ranges, columns, plan))
+        found += [places[at] for at in seen.found]
+        start += seen.covered
+    found.sort()
+    return found
+
+
+def _known(view: View) -> Known:
+    box = view.mailbox
+    flags, sets, modseqs = bytes(box.flags), box.keyword_sets, box.modseqs
+    gone: list[int] = []
+    if view.uids is not box.uids:
+        places = [box.index(uid) for uid in view.uids]
+        gone = [at for at, place in enumerate(places) if place is None]
+        held = [-1 if place is None else place for place in places]
+        # What is gone looks like the last message; it is taken out in the end.
+        flags = bytes(flags[at] for at in held) if flags else bytes(len(held))
+        sets = array("I", [sets[at] for at in held] if sets else [0] * len(held))
+        modseqs = array("Q", [modseqs[at] for at in held] if modseqs else [0] * len(held))
+    return Known(
+        flags=flags,
+        keyword_sets=sets,
+        modseqs=modseqs,
+        keywords=box.keywords.__getitem__,
+        places=lambda numbers: view.resolve(numbers.numbers, by_uid=numbers.uid),
+        recent=view.recent_places,
+        gone=gone,
+        now=int(time.time()),
+    )
+
+
+def _known_of(view: View, places: Sequence[int]) -> Known:
+    """The same of the messages at the rising `places` alone."""
+    box = view.mailbox
+    states = [view.state(view.uids[at]) for at in places]
+
+    def within(ranges: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+        closed = list(ranges)
+        return runs(
+            at
+            for at, place in enumerate(places)
+            if (near := bisect_right(closed, place, key=itemgetter(0)) - 1) >= 0
+            and place <= closed[near][1]
+        )
+
+    return Known(
+        flags=bytes(0 if state is None else state.flags for state in states),
+        keyword_sets=[0 if state is None else state.keywords for state in states],
+        modseqs=[0 if state is None else state.modseq for state in states],
+        keywords=box.keywords.__getitem__,
+        places=lambda numbers: within(view.resolve(numbers.numbers, by_uid=numbers.uid)),
+        recent=lambda: within(view.recent_places()),
+        gone=[at for at, state in enumerate(states) if state is None],
+        now=int(time.time()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one visit to the store decided: the first `covered` positions of its slice."""
+
+    found: list[int]
+    covered: int
+
+
+def _look(
+    box: MailboxId,
+    positions: Sequence[int],
+    uids: Sequence[int],
+    ranges: Sequence[tuple[int, int]],
+    columns: tuple[Columns, ...],
+    plan: Plan,
+) -> Callable[[ReadTx], _Seen]:
+    def work(tx: ReadTx) -> _Seen:
+        rows = {row.uid: row for row in tx.rows(box, ranges, columns)}
+        found: list[int] = []
+        read = 0
+
+        def octets(row: EntryRow) -> Octets:
+            nonlocal read
+            read += row.size
+            if row.size <= WHOLE:
+                return tx.octets(row.message_id)
+            return _OnDisk(tx, row.message_id, row.size)
+
+        for covered, (at, uid) in enumerate(zip(positions, uids, strict=True), 1):
+            row = rows.get(uid)
+            if row is not None and plan.matches(at, Stored(row, octets, plan.needles)):
+                found.append(at)
+            if read > READ:
+                return _Seen(found, covered)
+        return _Seen(found, len(positions))
+
+    return work
+
+
+class _OnDisk:
+    """The octets of a stored message, of which no more is in memory than a slice."""
+
+    def __init__(self, tx: ReadTx, message: MessageId, size: int) -> None:
+        self._tx = tx
+        self._message = message
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: slice, /) -> bytes:
+        start, end, _ = index.indices(self._size)
+        return self._tx.octets(self._message, start, end)
+
+    def find(
+        self, sub: bytes, start: SupportsIndex = 0, end: SupportsIndex | None = None, /
+    ) -> int:
+        """Only asked about short ranges: see `bridge.mime.text`."""
+        first, past, _ = slice(start, end).indices(self._size)
+        at = self[first:past].find(sub)
+        return at if at < 0 else first + at
