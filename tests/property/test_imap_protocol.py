@@ -16,6 +16,7 @@ from bridge.imap.protocol import (
     authenticate,
     bare,
     compress,
+    context,
     copy,
     create,
     delete,
@@ -48,6 +49,7 @@ from bridge.imap.protocol.scanner import Scanner
 
 GRAMMARS: dict[str, Callable[[Scanner], object]] = {
     "APPEND": append.parse,
+    "CANCELUPDATE": context.parse,
     "COMPRESS": compress.parse,
     "GETACL": acl.parse_mailbox,
     "GETMETADATA": metadata.parse_get,
