@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import imaplib
-import itertools
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Device:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._tags = itertools.count(1)
+        self.asked = 0  # commands; the last one's tag is d<asked>
         self.selected: str | None = None
 
     @classmethod
@@ -76,7 +75,8 @@ class Device:
     async def command(self, line: bytes) -> bytes:
         """Sends a command (literals as LITERAL+ in it), returns the text of its tagged OK, or
         of the untagged OK with COPYUID before it (RFC 6851 4.3). Raises Lost, Refused."""
-        tag = b"d%d" % next(self._tags)
+        self.asked += 1
+        tag = b"d%d" % self.asked
         await self.send(tag + b" " + line + b"\r\n")
         copied = b""
         while True:
