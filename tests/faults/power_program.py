@@ -21,13 +21,13 @@ CHECKPOINT_PAGES = 40
 if __name__ == "__main__":
     level, config = sys.argv[1:]
     engine.CHECKPOINT_PAGES = CHECKPOINT_PAGES
-    real = engine.connect
+    real = vars(engine)["connect"]
 
     def connect(path: Path, *, writer: bool, **named: Any) -> sqlite3.Connection:
-        db = real(path, writer=writer, **named)
+        db: sqlite3.Connection = real(path, writer=writer, **named)
         if writer and level != "FULL":
             db.execute(f"PRAGMA synchronous = {level}")
         return db
 
-    engine.connect = connect
+    vars(engine)["connect"] = connect
     sys.exit(daemon.run(Path(config)))

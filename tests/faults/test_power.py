@@ -276,7 +276,8 @@ def _read(db: sqlite3.Connection) -> dict[str, Seen]:
     seen = {}
     for number, name, uidvalidity, uidnext in boxes:
         rows = db.execute(
-            """SELECT uid, digest, flags, names FROM entry JOIN message ON message.id = entry.message_id
+            """SELECT uid, digest, flags, names FROM entry
+            JOIN message ON message.id = entry.message_id
             JOIN keyword_set ON keyword_set.id = keywords WHERE mailbox_id = ?""",
             (number,),
         )
@@ -298,7 +299,7 @@ async def test_no_power_cut_loses_or_doubles_or_undoes_anything(tmp_path: Path) 
     started = time.monotonic()
     session = await record(tmp_path, "FULL")
     kinds = Counter(op.kind for op in session.ops)
-    assert min(kinds[kind] for kind in "WSN") > 50, kinds
+    assert min(kinds["W"], kinds["S"], kinds["N"]) > 50, kinds
     assert len([op for op in session.ops if op.kind == "S" and op.name == DATABASE]) > 5, (
         "no checkpoint was recorded"
     )
