@@ -254,6 +254,11 @@ class Daemon:
         await self._take_accounts(settings)
         self.config = settings
 
+    @property
+    def page_url(self) -> str:
+        """Where a browser finds the page; empty where there is none."""
+        return self._web.url
+
     # --- what web and control ask -------------------------------------------------------
 
     async def poll(self, address: str | None) -> Sequence[PollReport]:

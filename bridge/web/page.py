@@ -197,9 +197,7 @@ def _account_row(
         mark=mark,
         word=word,
         reason=_reason(status, facts, language),
-        said="; ".join(filter(None, (account.error, account.advice)))
-        if account.error
-        else account.notice or status.waits,
+        said=_said(status),
         numbers=_numbers(status, language),
         checks=_checks(status, language, now),
         percent=percent,
@@ -234,6 +232,16 @@ def _reason(status: AccountStatus, facts: AccountFacts, language: Language) -> s
     return words.say(language, f"why {key}", host=facts.host)
 
 
+def _said(status: AccountStatus) -> str:
+    """What is known in words that are not the page's own."""
+    account = status.account
+    if status.state == "polling":
+        return ""
+    if account.error:
+        return "; ".join(filter(None, (account.error, account.advice)))
+    return account.notice or status.waits
+
+
 def _numbers(status: AccountStatus, language: Language) -> str:
     account, progress = status.account, status.progress
     if progress is not None and progress.todo:
@@ -246,9 +254,8 @@ def _numbers(status: AccountStatus, language: Language) -> str:
             )
         ]
         if progress.rate:
-            rate = words.number(language, progress.rate / 1e6, 1)
-            parts.append(words.say(language, "rate", rate=rate))
-        if progress.seconds_left is not None:
+            parts.append(f"{words.size(language, int(progress.rate))}/s")
+        if progress.seconds_left is not None and progress.seconds_left >= 1:
             left = words.span(language, progress.seconds_left)
             parts.append(words.say(language, "left", left=left))
         return " · ".join(parts)

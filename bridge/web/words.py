@@ -20,7 +20,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "no accounts": ("No account yet", "Noch kein Konto"),
     "database silent": ("The database does not answer", "Die Datenbank antwortet nicht"),
     "last check": ("last check {when}", "zuletzt geprüft {when}"),
-    "next check": ("next {when}", "nächste Prüfung {when}"),
+    "next check": ("next check {when}", "nächste Prüfung {when}"),
     # states of an account, one word each
     "up to date": ("up to date", "aktuell"),
     "first sync": ("first sync {percent} %", "erster Abgleich {percent} %"),
@@ -65,7 +65,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "on server": ("{count} on the server", "{count} beim Anbieter"),
     "kept here": ("{count} kept here", "{count} hier"),
     "of messages": ("{done} of {todo} messages", "{done} von {todo} Nachrichten"),
-    "rate": ("{rate} MB/s", "{rate} MB/s"),
     "left": ("about {left} left", "noch etwa {left}"),
     "readable early": (
         "The newest messages are readable already.",
@@ -194,7 +193,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "fingerprint": ("Certificate SHA-256", "Zertifikat SHA-256"),
     "last seen": ("last seen {when}", "zuletzt {when}"),
     "never seen": ("never seen", "noch nie"),
-    "now": ("now", "jetzt"),
+    "now": ("just now", "gerade eben"),
+    "soon": ("any moment", "gleich"),
     "ago": ("{span} ago", "vor {span}"),
     "in": ("in {span}", "in {span}"),
     "days": ("{count} d", "{count} Tagen"),
@@ -297,14 +297,15 @@ def size(language: Language, octets: int) -> str:
 def span(language: Language, seconds: float) -> str:
     """`200` -> `3 min`."""
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds")):
-        if seconds >= 2 * unit or unit == 1:
+        if seconds >= (2 * unit if unit > 60 else unit) or unit == 1:
             return say(language, name, count=int(seconds // unit))
     raise AssertionError("every span has a unit")
 
 
 def moment(language: Language, when: int, now: int) -> str:
-    """`3 min ago`, `in 2 h`, `now`."""
+    """`3 min ago`, `in 2 h`; `just now` and `any moment` within a minute, so that a page at rest
+    does not change each second."""
     seconds = abs(when - now)
-    if seconds < 5:
-        return say(language, "now")
+    if seconds < 60:
+        return say(language, "now" if when <= now else "soon")
     return say(language, "ago" if when < now else "in", span=span(language, seconds))

@@ -48,7 +48,7 @@ def test_all_is_well() -> None:
         "word": "up to date",
         "button": None,
         "numbers": "2,143 on the server · 2,190 kept here",
-        "checks": "last check 4 min ago · next in 10 min",
+        "checks": "last check 4 min ago · next check in 10 min",
     }
     assert row(well, "de") == {
         "mark": "good",
@@ -119,7 +119,7 @@ def test_devices_storage_events() -> None:
         events=[Event(NOW - 7200, "warning", ME, "poll failed")],
     )
     shown = screen(found, "en", NOW)
-    assert [each.seen for each in shown.devices] == ["last seen now", "never seen"]
+    assert [each.seen for each in shown.devices] == ["last seen just now", "never seen"]
     assert shown.storage == "1.9 GB used, 41.0 GB free on this disk"
     assert shown.events[0].when == "2 h ago"
     assert screen(found, "de", NOW).storage == "1,9 GB belegt, 41,0 GB frei"
@@ -153,9 +153,35 @@ def test_every_word_is_used_and_there() -> None:
     asked = set(re.findall(r'\bt\("([^"]+)"', said))
     assert asked <= WORDS["en"].keys()
     computed = {key for key in WORDS["en"] if key.startswith(("why ", "phone "))}
-    computed |= {"days", "hours", "minutes", "seconds", "now", "ago", "in"}  # of words.py itself
+    computed |= {
+        "days",
+        "hours",
+        "minutes",
+        "seconds",
+        "now",
+        "soon",
+        "ago",
+        "in",
+    }  # of words.py itself
     unused = {key for key in WORDS["en"] if f'"{key}"' not in said} - computed
     assert unused == {"up to date", "waiting", "never polled"} & unused  # states, by their name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "german"),
+    [
+        (0, "just now", "gerade eben"),
+        (-59, "just now", "gerade eben"),
+        (59, "any moment", "gleich"),
+        (60, "in 1 min", "in 1 Min."),
+        (7199, "in 119 min", "in 119 Min."),
+        (-120, "2 min ago", "vor 2 Min."),
+        (-3 * 86400, "3 d ago", "vor 3 Tagen"),
+    ],
+)
+def test_moments(seconds: int, english: str, german: str) -> None:
+    assert words.moment("en", NOW + seconds, NOW) == english
+    assert words.moment("de", NOW + seconds, NOW) == german
 
 
 @pytest.mark.parametrize(
