@@ -104,6 +104,7 @@ TRANSFER_MESSAGE = 128 * 1024 * 1024  # a message of an import
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row
+CHANGES = 1_000  # of a mailbox that are kept one by one (up to a quarter more)
 TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox
 SPOOL_IN_MEMORY = 1024 * 1024  # a larger message waits for the store on disk
 BATCH_MESSAGES = 64  # that share a commit

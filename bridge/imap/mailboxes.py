@@ -16,16 +16,20 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from operator import itemgetter
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from bridge import limits
 from bridge.bus import Bus
+from bridge.imap.changelog import ChangeLog
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
 from bridge.store.api import ReadTx, Store, StoreFull, WriteTx
 
-LOG_LENGTH = 10_000  # changes that are remembered one by one; older ones cost a scan
-
-Log = list[tuple[int, int]]  # (MODSEQ, UID), rising
+_NOTHING: Mapping[int, Set[int]] = MappingProxyType({})
+FEW = 32  # entries that are put in place one by one
 
 
 class Keywords:
@@ -41,6 +45,43 @@ class Keywords:
 
     def __getitem__(self, number: int) -> tuple[str, ...]:
         return self._sets[number]
+
+
+class States(NamedTuple):
+    """Entries by UID, a column each: what `EntryState` says of one."""
+
+    uids: array[int]
+    flags: bytes
+    keyword_sets: array[int]
+    modseqs: array[int]
+
+    def first(self, count: int) -> States:
+        uids, flags, keyword_sets, modseqs = self
+        return States(uids[:count], flags[:count], keyword_sets[:count], modseqs[:count])
+
+
+def columns(states: Sequence[EntryState]) -> States:
+    """Rows of the store as columns; made where they were read, not on the event loop."""
+    uids, flags, keyword_sets, modseqs = zip(*states, strict=True) if states else ((),) * 4
+    return States(array("I", uids), bytes(flags), array("I", keyword_sets), array("Q", modseqs))
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one snapshot of the store says that is new after the MODSEQ `since`: (UID, MODSEQ) of
+    what is gone; None where `states` are all there are."""
+
+    since: int
+    row: Mailbox
+    states: States
+    gone: Sequence[tuple[int, int]] | None
+    keyword_sets: Mapping[int, tuple[str, ...]]
+
+
+class Reader(Protocol):
+    """What `OpenMailbox.reader` makes."""
+
+    def __call__(self, tx: ReadTx, states: Sequence[EntryState] | None = None) -> News: ...
 
 
 class OpenMailbox:
@@ -60,10 +101,8 @@ class OpenMailbox:
         self._renamed = False  # or deleted: the bus told that the login's mailboxes changed
         self.seen_keywords: dict[str, None] = {}  # every keyword ever met here, in order
         self._seen_sets: set[int] = {0}
-        self._changed: Log = []
-        self._changed_floor = 0
-        self._gone: Log = []
-        self._gone_floor = 0
+        self._changed = ChangeLog()
+        self._gone = ChangeLog()
         self._claiming = asyncio.Lock()
         self._given = row.first_recent - 1  # up to this UID \\Recent was given to some session
         self.listeners: set[Callable[[], None]] = set()
@@ -75,7 +114,7 @@ class OpenMailbox:
     @property
     def octets(self) -> int:
         """About what it holds in memory."""
-        return 17 * len(self.uids) + 150 * (len(self._changed) + len(self._gone))
+        return 17 * len(self.uids) + 100 * (self._changed.count + self._gone.count)
 
     def notice(self, change: Change) -> None:
         """The bus says that there is news; every listener is told, the reading comes later."""
@@ -96,73 +135,92 @@ class OpenMailbox:
             if self.modseq >= self.latest and not self._renamed:
                 return
             renamed, self._renamed = self._renamed, False
-            since, newest, box, known = self.modseq, self.keywords.newest, self.row.id, self.uids
-
-            def work(
-                tx: ReadTx,
-            ) -> tuple[
-                Mailbox,
-                Sequence[EntryState],
-                Sequence[tuple[int, int]] | None,
-                Mapping[int, tuple[str, ...]],
-            ]:
-                row, states = tx.mailbox_by_id(box), tx.entry_states(box, since)
-                gone = tx.expunged(box, since) if since else ()
-                lost = {uid for uid, _ in gone if place(known, uid) is not None}
-                last = known[-1] if known else 0
-                came = sum(state.uid > last for state in states)
-                if len(known) - len(lost) + came == row.messages:
-                    return row, states, gone, tx.keyword_sets(newest)
-                # All of it, in the same snapshot: what is wrong is never applied.
-                return row, tx.entry_states(box, 0), None, tx.keyword_sets(newest)
-
             try:
-                row, states, gone, sets = await self._store.read(work)
+                news = await self._store.read(self.reader())
             except BaseException:
                 # Of a deleted mailbox every session must hear, not only the one that asked first.
                 self._renamed = self._renamed or renamed
                 raise
-            self.keywords.add(sets)
-            if gone is None:
-                self._reload(row, states)
-            else:
-                self._apply(row, states, gone)
+            self._take(news)
 
-    def _apply(
-        self, row: Mailbox, states: Sequence[EntryState], gone: Sequence[tuple[int, int]]
-    ) -> None:
+    async def follow(self, news: News) -> None:
+        """Takes what a transaction of this process read behind its own changes, once it is
+        committed: the way of `refresh` without another visit to the store."""
+        async with self._lock:
+            if self.modseq == news.since:
+                self._take(news)
+        await self.refresh()
+
+    def reader(self) -> Reader:
+        """What reads, on a thread of the store, all that changed since `modseq`; `states` are the
+        entries that did, where somebody knows already. Raises NoSuchMailbox."""
+        since, newest, box, known = self.modseq, self.keywords.newest, self.row.id, self.uids
+
+        def work(tx: ReadTx, states: Sequence[EntryState] | None = None) -> News:
+            row = tx.mailbox_by_id(box)
+            if states is None:
+                states = tx.entry_states(box, since)
+            gone = tx.expunged(box, since) if since else ()
+            lost = {uid for uid, _ in gone if place(known, uid) is not None}
+            last = known[-1] if known else 0
+            came = len(states) - bisect_right(states, last, key=itemgetter(0))
+            sets = tx.keyword_sets(newest)
+            if since and len(known) - len(lost) + came == row.messages:
+                return News(since, row, columns(states), gone, sets)
+            # All of it, in the same snapshot: what is wrong is never applied.
+            if since:
+                states = tx.entry_states(box, 0)
+            return News(since, row, columns(states), None, sets)
+
+        return work
+
+    def _take(self, news: News) -> None:
+        self.keywords.add(news.keyword_sets)
+        if news.gone is None:
+            self._reload(news)
+        else:
+            self._apply(news, news.gone)
+        self._meet_keywords(set(news.states.keyword_sets))
+        self.row = news.row
+        self.modseq = news.row.highestmodseq
+        self.latest = max(self.latest, self.modseq)
+
+    def _apply(self, news: News, gone: Sequence[tuple[int, int]]) -> None:
         if gone:
             self._remove(gone)
+        states = news.states
         last = self.uids[-1] if self.uids else 0
-        fresh = [state for state in states if state.uid > last]
-        for state in states:
-            if state.uid > last:
-                continue
-            at = self.index(state.uid)
-            if at is not None:
-                self.flags[at] = state.flags
-                self.keyword_sets[at] = state.keywords
-                self.modseqs[at] = state.modseq
-        if fresh:
-            self.uids = self.uids + array("I", [state.uid for state in fresh])
-            self.flags += bytes(state.flags for state in fresh)
-            self.keyword_sets.extend([state.keywords for state in fresh])
-            self.modseqs.extend([state.modseq for state in fresh])
-        if self.modseq:
-            self._changed.extend(sorted((state.modseq, state.uid) for state in states))
-            if len(self._changed) > 2 * LOG_LENGTH:
-                self._changed_floor = self._changed[-LOG_LENGTH - 1][0]
-                del self._changed[:-LOG_LENGTH]
+        old = bisect_right(states.uids, last)
+        self._put(states.first(old))
+        if old < len(states.uids):
+            self.uids = self.uids + states.uids[old:]
+            self.flags += states.flags[old:]
+            self.keyword_sets += states.keyword_sets[old:]
+            self.modseqs += states.modseqs[old:]
+        if len(set(states.modseqs)) == 1:
+            self._changed.add_group(states.modseqs[0], states.uids)
         else:
-            self._changed_floor = self._gone_floor = row.highestmodseq
-        self._meet_keywords({state.keywords for state in states})
-        self._advance(row)
+            self._changed.add(sorted(zip(states.modseqs, states.uids, strict=True)))
+
+    def _put(self, states: States) -> None:
+        """Changes entries that are here already, all at once where they stand in a row."""
+        count = len(states.uids)
+        if count > FEW:
+            at = bisect_left(self.uids, states.uids[0])
+            if self.uids[at : at + count] == states.uids:
+                self.flags[at : at + count] = states.flags
+                self.keyword_sets[at : at + count] = states.keyword_sets
+                self.modseqs[at : at + count] = states.modseqs
+                return
+        for uid, flags, keywords, modseq in zip(*states, strict=True):
+            place_ = self.index(uid)
+            if place_ is not None:
+                self.flags[place_] = flags
+                self.keyword_sets[place_] = keywords
+                self.modseqs[place_] = modseq
 
     def _remove(self, gone: Sequence[tuple[int, int]]) -> None:
-        self._gone.extend((modseq, uid) for uid, modseq in gone)
-        if len(self._gone) > 2 * LOG_LENGTH:
-            self._gone_floor = self._gone[-LOG_LENGTH - 1][0]
-            del self._gone[:-LOG_LENGTH]
+        self._gone.add((modseq, uid) for uid, modseq in gone)
         places = sorted({at for uid, _ in gone if (at := self.index(uid)) is not None})
         if not places:
             return
@@ -176,21 +234,11 @@ class OpenMailbox:
             start = at + 1
         self.flags = flags + self.flags[start:]
 
-    def _reload(self, row: Mailbox, states: Sequence[EntryState]) -> None:
-        self.uids = array("I", [state.uid for state in states])
-        self.flags = bytearray(state.flags for state in states)
-        self.keyword_sets = array("I", [state.keywords for state in states])
-        self.modseqs = array("Q", [state.modseq for state in states])
-        self._changed.clear()
-        self._gone.clear()
-        self._changed_floor = self._gone_floor = row.highestmodseq
-        self._meet_keywords({state.keywords for state in states})
-        self._advance(row)
-
-    def _advance(self, row: Mailbox) -> None:
-        self.row = row
-        self.modseq = row.highestmodseq
-        self.latest = max(self.latest, self.modseq)
+    def _reload(self, news: News) -> None:
+        self.uids, flags, self.keyword_sets, self.modseqs = news.states
+        self.flags = bytearray(flags)
+        self._changed.forget(news.row.highestmodseq)
+        self._gone.forget(news.row.highestmodseq)
 
     def _meet_keywords(self, sets: set[int]) -> None:
         for number in sorted(sets - self._seen_sets):
@@ -228,24 +276,32 @@ class OpenMailbox:
         """Where the UID stands in the arrays, or None."""
         return place(self.uids, uid)
 
-    def changed_since(self, modseq: int) -> Iterable[int]:
-        """UIDs whose entry changed (or came) after `modseq`, rising."""
+    def changed_since(self, modseq: int, known: Mapping[int, Set[int]] = _NOTHING) -> Sequence[int]:
+        """UIDs whose entry changed (or came) after `modseq`, rising; of a change at a MODSEQ of
+        `known` only those that it names."""
         if modseq >= self.modseq:
             return ()
-        if modseq < self._changed_floor:
-            return [u for u, m in zip(self.uids, self.modseqs, strict=True) if m > modseq]
-        start = bisect_right(self._changed, (modseq, 0xFFFF_FFFF))
-        return sorted({uid for _, uid in self._changed[start:]})
+        if modseq < self._changed.floor:
+            return [
+                uid
+                for uid, at in zip(self.uids, self.modseqs, strict=True)
+                if at > modseq and (at not in known or uid in known[at])
+            ]
+        groups = [
+            known[at] & set(uids) if at in known else uids
+            for at, uids in self._changed.since(modseq)
+        ]
+        return sorted(set[int]().union(*groups))
 
     def gone_since(self, modseq: int, known: array[int]) -> Iterable[tuple[int, int]]:
         """(UID, MODSEQ) of those of `known` that were expunged after `modseq`."""
         if modseq >= self.modseq:
             return ()
-        if modseq < self._gone_floor:
+        if modseq < self._gone.floor:
             # When each of them went is forgotten; right after `modseq` is the safe answer.
             return [(uid, modseq + 1) for uid in set(known).difference(self.uids)]
-        start = bisect_right(self._gone, (modseq, 0xFFFF_FFFF))
-        return [(uid, at) for at, uid in self._gone[start:] if place(known, uid) is not None]
+        pairs = self._gone.pairs_since(modseq)
+        return [(uid, at) for uid, at in pairs if place(known, uid) is not None]
 
 
 def place(uids: array[int], uid: int) -> int | None:

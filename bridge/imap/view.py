@@ -64,7 +64,8 @@ class View:
         self._gone: dict[int, int] = {}  # UID -> MODSEQ of what was expunged, not yet told
         self._modseq = self._vanished = self._rev2 = False  # what `tell` was asked for
         self._full = False  # whether keywords were refused
-        self._own: dict[int, int] = {}  # UID -> MODSEQ of our own silent STORE
+        self._own: dict[int, int] = {}  # UID -> MODSEQ of flags that were shown already
+        self._silent: dict[int, set[int]] = {}  # MODSEQ of our own STORE -> what is told of it
         self._recent: list[tuple[int, int]] = []  # closed UID ranges, rising, not touching
         self._claimed = mailbox.row.first_recent - 1  # up to here \\Recent is given away
         self._keywords_told = len(mailbox.seen_keywords)
@@ -163,7 +164,10 @@ class View:
         expunged; without a search where the view and the mailbox share their UIDs."""
         if len(places) == 1 and self.uids is self.mailbox.uids:
             return self._facts_of_run(*places[0])
-        numbers, uids, flags, modseqs = [], [], [], []
+        numbers: list[int] = []
+        uids: list[int] = []
+        flags: list[bytes] = []
+        modseqs: list[int] = []
         for first, last in places:
             for at in range(first, last + 1):
                 state = self.state(self.uids[at])
@@ -223,9 +227,10 @@ class View:
         return set(self.mailbox.changed_since(self._told))
 
     def silence(self, changed: Sequence[EntryState], foreign: set[int]) -> None:
-        """Our own STORE.SILENT: the client knows these flags already, except on `foreign` UIDs,
-        where another device was there first (RFC 3501 6.4.6: told in spite of .SILENT)."""
-        self._own.update((s.uid, s.modseq) for s in changed if s.uid not in foreign)
+        """Our own STORE: the client knows these flags already, except on `foreign` UIDs, where
+        another device was there first (RFC 3501 6.4.6: told in spite of .SILENT)."""
+        if changed:
+            self._silent[changed[0].modseq] = foreign
 
     def told_flags(self, shown: Iterable[tuple[int, int]]) -> None:
         """The client was just shown the flags of these (UID, MODSEQ): `updates` need not
@@ -275,6 +280,7 @@ class View:
             yield from self._flag_changes(old_top, with_uid)
             self._told = box.modseq
             self._own.clear()
+            self._silent.clear()
 
     def _expunges(self) -> Iterator[bytes]:
         places = sorted(at for uid in self._gone if (at := place(self.uids, uid)) is not None)
@@ -314,13 +320,26 @@ class View:
     def _flag_changes(self, old_top: int, with_uid: bool) -> Iterator[bytes]:
         box = self.mailbox
         yield from self.new_keywords()
-        for uid in box.changed_since(self._told):
-            if uid > old_top:
-                break
-            state, number = self.state(uid), self.sequence(uid)
-            if state is None or number is None or self._own.get(uid) == state.modseq:
-                continue
-            yield self.fetch(number, state, with_uid=with_uid)
+        changed = [uid for uid in box.changed_since(self._told, self._silent) if uid <= old_top]
+        places = (at for uid in changed if (at := place(self.uids, uid)) is not None)
+        facts = self.facts(list(runs(places)))
+        if self._own:
+            own = self._own.get
+            facts = facts.those(own(u) != m for u, m in zip(facts.uids, facts.modseqs, strict=True))
+        yield self.lines(facts, with_uid=with_uid)
+
+    def lines(self, facts: Facts, *, with_uid: bool, flags: bool = True) -> bytes:
+        """As `fetch`, for many at once."""
+        forms = [b"FLAGS %b"] if flags else []
+        columns: list[Sequence[object]] = [facts.flags] if flags else []
+        if with_uid or self._modseq:
+            forms.append(b"UID %d")
+            columns.append(facts.uids)
+        if self._modseq:
+            forms.append(b"MODSEQ (%d)")
+            columns.append(facts.modseqs)
+        form = b"* %d FETCH (" + b" ".join(forms) + b")\r\n"
+        return b"".join(map(form.__mod__, zip(facts.numbers, *columns, strict=True)))
 
     def fetch(self, number: int, state: EntryState, *, with_uid: bool, flags: bool = True) -> bytes:
         """`* 7 FETCH (FLAGS (\\Seen) UID 9 MODSEQ (12))`, with UID and MODSEQ where the client

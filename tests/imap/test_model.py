@@ -23,7 +23,7 @@ import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 from bridge import limits
-from bridge.imap import mailboxes
+from bridge.imap import changelog
 from bridge.imap.commands import store as store_command
 from bridge.imap.mailboxes import OpenMailbox
 from bridge.imap.view import View
@@ -64,7 +64,7 @@ async def episode(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> int
     what was said last. Returns the number of commands."""
     shape = random.Random(seed)
     monkeypatch.setattr(limits, "TOMBSTONES", shape.choice((0, 3, 50_000, 50_000)))
-    monkeypatch.setattr(mailboxes, "LOG_LENGTH", shape.choice((1, 3, 10_000)))
+    monkeypatch.setattr(changelog, "LENGTH", shape.choice((1, 3, 10_000)))
     with memory_folder() as folder:
         driver = Driver(seed, folder)
         await driver.start()
@@ -113,8 +113,8 @@ def _expunges_not_held_against_modseq(patch: pytest.MonkeyPatch) -> None:
 def _a_change_lost(patch: pytest.MonkeyPatch) -> None:
     right = OpenMailbox.changed_since
 
-    def wrong(self: OpenMailbox, modseq: int) -> Iterable[int]:
-        return list(right(self, modseq))[:2]
+    def wrong(self: OpenMailbox, modseq: int, *args: Any) -> Sequence[int]:
+        return list(right(self, modseq, *args))[:2]
 
     patch.setattr(OpenMailbox, "changed_since", wrong)
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
-from bridge.imap import mailboxes
+from bridge.imap import changelog
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.protocol.connection import CommandReady
 from bridge.imap.seams import Services, Throttle
@@ -162,7 +162,7 @@ class Devices(RuleBasedStateMachine):
     )
     def start(self, tombstones: int, log: int, messages: int) -> None:
         # Short memories, so that the ways that need long ones are gone too.
-        self.log, mailboxes.LOG_LENGTH = mailboxes.LOG_LENGTH, log
+        self.log, changelog.LENGTH = changelog.LENGTH, log
         self.loop = asyncio.new_event_loop()
         bus = Bus()
         self.store = MemoryStore(bus, tombstones)
@@ -190,7 +190,7 @@ class Devices(RuleBasedStateMachine):
                     self.look(device)
             finally:
                 self.loop.close()
-                mailboxes.LOG_LENGTH = self.log
+                changelog.LENGTH = self.log
 
     # --- what others do -----------------------------------------------------------------
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import pytest
 
 from bridge import limits
 from bridge.model import Change, Copied, EntryState, Flag, MailboxId, MessageId
-from bridge.store.api import NoSuchMailbox, StoreError, TooMany, UidRanges, WriteTx
-from tests.store.conftest import EVERY, Home
-from tests.store.sqlite_only import set_uidnext
+from bridge.store.api import NoSuchMailbox, ReadTx, StoreError, TooMany, UidRanges, WriteTx
+from tests.store.conftest import EVERY, Home, recount
+from tests.store.sqlite_only import execute, set_uidnext
 
 NOWHERE = MailboxId(4711)
+
+
+def states_since(tx: ReadTx, mailbox: MailboxId, since: int) -> Sequence[EntryState]:
+    return tx.entry_states(mailbox, since)
 
 
 async def copy(home: Home, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
@@ -48,6 +55,25 @@ async def test_entries_since_a_modseq_come_by_uid(home: Home) -> None:
     since = await home.store.read(lambda tx: tx.entry_states(inbox.id, since=inbox.highestmodseq))
     assert [(s.uid, s.modseq) for s in since] == [(1, 7), (3, 6)]
     assert await home.store.read(lambda tx: tx.entry_states(inbox.id, since=7)) == []
+
+
+async def test_changes_that_are_forgotten_are_found_all_the_same(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CHANGES", 8)
+    await home.add(times=20)
+    inbox = await home.mailbox()
+    await home.store.write(lambda tx: tx.store_flags(inbox.id, [(3, 3)], "add", Flag.SEEN))
+    await home.store.write(lambda tx: tx.store_flags(inbox.id, [(9, 9)], "add", Flag.SEEN))
+    for since in range(inbox.highestmodseq + 2):
+        after = partial(states_since, mailbox=inbox.id, since=since)
+        states = await home.store.read(after)
+        expected = {uid: uid + 1 for uid in range(1, 21)} | {3: 22, 9: 23}
+        assert [(s.uid, s.modseq) for s in states] == [
+            (uid, modseq) for uid, modseq in expected.items() if modseq > since
+        ]
+    assert len(await execute(home.store, "SELECT modseq FROM changed")) <= 10
+    assert recount(home.data_dir) == []
 
 
 async def test_no_entry_without_mailbox_or_message(home: Home) -> None:

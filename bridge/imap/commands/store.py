@@ -6,15 +6,18 @@ first only one is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Sequence
 
+from bridge.imap.commands.fetch import TURN, slices
+from bridge.imap.mailboxes import News, runs
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.store import Store
 from bridge.imap.replies import Bad, No, Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
 from bridge.imap.view import View
-from bridge.model import EntryState, Stored
+from bridge.model import Stored
 from bridge.store.api import WriteTx
 
 
@@ -30,31 +33,36 @@ async def run(session: Session, request: Request, value: Store) -> Reply:
         return Reply("STORE completed, no message was there")
     uids = view.uid_ranges(places)
     await view.mailbox.refresh()
-    box, known = view.mailbox.id, view.mailbox.modseq
+    box, known, news = view.mailbox.id, view.mailbox.modseq, view.mailbox.reader()
     foreign = view.untold()
 
-    def work(tx: WriteTx) -> tuple[set[int], Stored]:
+    def work(tx: WriteTx) -> tuple[set[int], Stored, News]:
         # What other devices did since the refresh is told in spite of .SILENT.
         before = {state.uid for state in tx.entry_states(box, known)}
-        return before, tx.store_flags(
+        stored = tx.store_flags(
             box, uids, value.op, value.flags, value.keywords, value.unchanged_since
         )
+        return before, stored, news(tx, None if before else stored.changed)
 
-    before, stored = await session.services.store.write(work)
-    await view.mailbox.refresh()
+    before, stored, behind = await session.services.store.write(work)
+    await view.mailbox.follow(behind)
+    foreign |= before
     code = modified(view, stored.modified, by_uid=request.uid)
     if value.silent:
-        view.silence(stored.changed, foreign | before)
+        view.silence(stored.changed, foreign)
         if "CONDSTORE" in session.enabled:
-            await session.send_many(new_modseqs(view, stored.changed, foreign | before))
+            # RFC 7162 3.1.3: after a silent STORE the client still needs the MODSEQ that it made;
+            # entries that another device changed too are told whole, by the view.
+            made = (view.sequence(each.uid) for each in stored.changed if each.uid not in foreign)
+            changed = list(runs(number - 1 for number in made if number is not None))
+            await tell(session, view, changed, with_uid=True, flags=False)
         return Reply("STORE completed", code)
-    responses = list(answer(view, places, with_uid=request.uid))
     session.send(*view.new_keywords())
-    await session.send_many(responses)
-    named = sum(last - first + 1 for first, last in places)
+    complete = await tell(session, view, places, with_uid=request.uid)
+    view.silence(stored.changed, set())
     # RFC 2180 4.2.2; RFC 3501 6.4.8: a UID that is not there is no error. RFC 7162 3.1.3: what
     # failed the test is told in any case.
-    if len(responses) < named and not request.uid:
+    if not complete and not request.uid:
         raise No("Some of the messages were expunged meanwhile", code or b"EXPUNGEISSUED")
     return Reply("STORE completed", code)
 
@@ -67,22 +75,24 @@ def modified(view: View, uids: Sequence[int], *, by_uid: bool) -> bytes | None:
     return b"MODIFIED " + format_ranges(numbers)
 
 
-def new_modseqs(view: View, changed: Sequence[EntryState], foreign: set[int]) -> Iterator[bytes]:
-    """After a silent STORE the client still needs the MODSEQ that it made (RFC 7162 3.1.3);
-    entries that another device changed too are told whole, by the view."""
-    for state in changed:
-        number = view.sequence(state.uid)
-        if number is not None and state.uid not in foreign:
-            yield view.fetch(number, state, with_uid=True, flags=False)
-
-
-def answer(view: View, places: list[tuple[int, int]], *, with_uid: bool) -> Iterator[bytes]:
-    """FETCH FLAGS for every message that was named, changed or not (RFC 3501 6.4.6)."""
-    for first, last in places:
-        for at in range(first, last + 1):
-            uid = view.uids[at]
-            state = view.state(uid)
-            if state is None:
-                continue
-            view.told_flags([(uid, state.modseq)])
-            yield view.fetch(at + 1, state, with_uid=with_uid)
+async def tell(
+    session: Session,
+    view: View,
+    places: Sequence[tuple[int, int]],
+    *,
+    with_uid: bool,
+    flags: bool = True,
+) -> bool:
+    """FETCH FLAGS for every message that was named, changed or not (RFC 3501 6.4.6); False where
+    some of them were expunged meanwhile."""
+    complete = True
+    for some in slices(places, TURN):
+        facts = view.facts(some)
+        complete = complete and len(facts.uids) == sum(last - first + 1 for first, last in some)
+        session.send(view.lines(facts, with_uid=with_uid, flags=flags))
+        if flags:
+            view.told_flags(zip(facts.uids, facts.modseqs, strict=True))
+        if len(facts.uids) == TURN:
+            await session.flush()
+            await asyncio.sleep(0)
+    return complete

@@ -40,6 +40,14 @@ _RULES = (
             (SELECT count(*) FROM expunged WHERE mailbox_id = b.id)""",
     ),
     (
+        "what changed since `changed_from` is logged",
+        """SELECT e.mailbox_id, e.uid FROM mailbox AS b
+        JOIN entry AS e ON e.mailbox_id = b.id AND e.modseq > b.changed_from
+        WHERE NOT EXISTS (SELECT 1 FROM changed AS c, json_each(c.uids) AS r
+            WHERE c.mailbox_id = b.id AND c.modseq = e.modseq AND e.uid BETWEEN
+                json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))""",
+    ),
+    (
         "first_recent is at most UIDNEXT",
         "SELECT id FROM mailbox WHERE first_recent > uidnext OR first_recent < 1",
     ),

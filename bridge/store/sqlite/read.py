@@ -246,16 +246,21 @@ class SqliteRead:
     # --- entries ------------------------------------------------------------------------
 
     def entry_states(self, mailbox: MailboxId, since: int = 0) -> Sequence[EntryState]:
-        if since <= 0:
+        kept = self._one("SELECT changed_from FROM mailbox WHERE id = ?", (mailbox,))
+        if kept is None or since < kept[0] or since <= 0:
             rows = self._all(
-                "SELECT uid, flags, keywords, modseq FROM entry WHERE mailbox_id = ? ORDER BY uid",
-                (mailbox,),
+                """SELECT uid, flags, keywords, modseq FROM entry
+                WHERE mailbox_id = ? AND modseq > ? ORDER BY uid""",
+                (mailbox, since),
             )
         else:
-            # Unhinted, SQLite without statistics scans the whole mailbox to save the sort.
+            # An entry is shown by the last change that touched it: once.
             rows = self._all(
-                """SELECT uid, flags, keywords, modseq FROM entry INDEXED BY entry_modseq
-                WHERE mailbox_id = ? AND modseq > ? ORDER BY uid""",
+                """SELECT e.uid, e.flags, e.keywords, e.modseq FROM changed AS c
+                CROSS JOIN json_each(c.uids) AS r CROSS JOIN entry AS e
+                ON e.mailbox_id = c.mailbox_id AND e.uid BETWEEN
+                    json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]')
+                WHERE c.mailbox_id = ? AND c.modseq > ? AND e.modseq = c.modseq ORDER BY e.uid""",
                 (mailbox, since),
             )
         return list(starmap(EntryState, rows))

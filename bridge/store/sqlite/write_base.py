@@ -9,10 +9,12 @@ Rules:
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from bridge import limits
 from bridge.model import Change, Flag, LoginId, MailboxId, MessageId
 from bridge.store.api import NoSuchMailbox, TooMany
 from bridge.store.sqlite.keywords import KeywordSets
@@ -93,6 +95,22 @@ class WriteBase(SqliteRead):
             raise NoSuchMailbox("The mailbox was deleted.")
         return LoginId(row[0])
 
+    def _log(self, mailbox: MailboxId, modseq: int, uids: Iterable[int]) -> None:
+        """Notes the (rising) UIDs of the entries that have this MODSEQ now, for `entry_states`."""
+        self._all(
+            "INSERT INTO changed (mailbox_id, modseq, uids) VALUES (?, ?, ?)",
+            (mailbox, modseq, json.dumps(list(intervals(uids)))),
+        )
+        forgotten = modseq - limits.CHANGES
+        if forgotten > 0 and modseq % (limits.CHANGES // 4) == 0:
+            self._all(
+                "DELETE FROM changed WHERE mailbox_id = ? AND modseq <= ?", (mailbox, forgotten)
+            )
+            self._all(
+                "UPDATE mailbox SET changed_from = max(changed_from, ?) WHERE id = ?",
+                (forgotten, mailbox),
+            )
+
     def _note_orphans(self, messages: Iterable[MessageId]) -> None:
         now = int(self._now())
         self._many(
@@ -101,6 +119,19 @@ class WriteBase(SqliteRead):
             AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message_id = message.id)""",
             ((now, message) for message in messages),
         )
+
+
+def intervals(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Rising UIDs as closed intervals: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
+    first = last = 0
+    for uid in uids:
+        if uid != last + 1 or not last:
+            if last:
+                yield first, last
+            first = uid
+        last = uid
+    if last:
+        yield first, last
 
 
 def counts_of(flags: int, times: int = 1) -> Counts:

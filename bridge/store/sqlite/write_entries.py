@@ -122,6 +122,7 @@ class EntryWrites(WriteBase):
                 internaldate, savedate) VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
             (mailbox, uid, message, flags, number, modseq, internaldate, int(self._now())),
         )
+        self._log(mailbox, modseq, (uid,))
         if message in self._homeless:
             self._homeless.remove(message)
         else:
@@ -140,7 +141,7 @@ class EntryWrites(WriteBase):
         flags &= _EVERY_FLAG
         given = folded(keywords)
         login = self._login_of(mailbox)
-        condition, parameters = among(mailbox, uids)
+        condition, parameters = among_named, named = among(mailbox, uids)
         modified: Sequence[int] = ()
         if unchanged_since is not None:
             # RFC 7162 3.1.3: what changed since is left alone, and told.
@@ -187,10 +188,11 @@ class EntryWrites(WriteBase):
                 ),
             )
         changed = self._all(
-            """SELECT uid, flags, keywords, modseq FROM entry INDEXED BY entry_modseq
-            WHERE mailbox_id = ? AND modseq = ? ORDER BY uid""",
-            (mailbox, modseq),
+            f"""SELECT uid, flags, keywords, modseq FROM entry
+            WHERE {among_named} AND modseq = ? ORDER BY uid""",
+            (*named, modseq),
         )
+        self._log(mailbox, modseq, (row[0] for row in changed))
         return Stored(list(starmap(EntryState, changed)), modified)
 
     def _combined(self, op: StoreOp, old: int, given: dict[str, str]) -> int:
@@ -217,7 +219,9 @@ class EntryWrites(WriteBase):
                 internaldate, ? FROM entry WHERE {condition}""",
             (target, first - 1, modseq, int(self._now()), *parameters),
         )
-        return Copied(uidvalidity, source_uids, range(first, first + len(source_uids)))
+        copies = range(first, first + len(source_uids))
+        self._log(target, modseq, copies)
+        return Copied(uidvalidity, source_uids, copies)
 
     def move(self, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
         copied = self.copy(source, uids, target)

@@ -209,7 +209,8 @@ class MailboxWrites(EntryWrites):
         )
         self._all(
             """UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = ?, unseen = ?,
-                deleted = ?, octets = ?, first_recent = ? WHERE id = ?""",
+                deleted = ?, octets = ?, first_recent = ?, changed_from = ?
+            WHERE id = ?""",
             (
                 len(pairs) + 1,
                 old.highestmodseq + 1,
@@ -218,6 +219,7 @@ class MailboxWrites(EntryWrites):
                 old.deleted,
                 old.octets,
                 len(pairs) + 1,
+                old.highestmodseq + 1,
                 new.id,
             ),
         )
