@@ -153,6 +153,7 @@ class Daemon:
         self._schedule = Schedule(self._poller.poll)
         self._imap.services.on_interest = self._schedule.interest
         self._poller.on_login = self._desk.logged_in
+        self._poller.alerts.ends = self._sign_in_ends
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
         await self._web.start()
@@ -212,9 +213,13 @@ class Daemon:
             for each in settings.accounts
         )
 
+    async def _sign_in_ends(self, address: str) -> int | None:
+        return await asyncio.to_thread(self._grants.ends_at, address)
+
     async def _keep_house(self) -> None:
-        """Frees the bytes of messages that nobody can see any more."""
+        """Frees the bytes of messages that nobody can see any more, and keeps alerts true."""
         while True:
+            await self._poller.alerts.review({each.id for each in self._accounts.values()})
             try:
                 while await self.store.write(_purge):
                     pass

@@ -473,7 +473,7 @@ class AccountState:
     last_attempt: int | None = None
     listed: int = 0
     stored: int = 0
-    failures: int = 0  # in a row
+    failures: int = 0  # in a row, of one class
     error: str = ""
     error_class: str = ""
     advice: str = ""

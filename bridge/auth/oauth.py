@@ -106,11 +106,12 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """What a provider gave: `lifetime` of the access token in seconds; `refresh` is "" where it
-    gave no new one."""
+    gave no new one, `refresh_lifetime` None where it does not say when that ends."""
 
     access: Secret
     refresh: Secret
     lifetime: int
+    refresh_lifetime: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +317,9 @@ def _tokens(said: Json, client: Client) -> Tokens:
             raise OAuthError("temporary", f"{host} sent something that is no token")
     if not access or _text(said, "token_type").lower() != "bearer":
         raise OAuthError("temporary", f"{host} sent no bearer token")
-    return Tokens(Secret(access), Secret(new), int(_number(said, "expires_in", _LIFETIME)))
+    # Not of RFC 6749: Google sends it, 7 days for an app whose consent screen is in "testing".
+    ends = int(_number(said, "refresh_token_expires_in", 0)) or None
+    return Tokens(Secret(access), Secret(new), int(_number(said, "expires_in", _LIFETIME)), ends)
 
 
 def _text(said: object, key: str) -> str:

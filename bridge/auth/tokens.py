@@ -48,7 +48,8 @@ class TokenError(Exception):
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What a sign-in gave us, as it is now. `previous` is the refresh token before `refresh`,
-    until that has proved to work. `sign_in` tells one sign-in from the next."""
+    until that has proved to work. `sign_in` tells one sign-in from the next. `ends_at` is when it
+    can be renewed no more, 0 where the provider did not say."""
 
     sign_in: str
     issuer: str  # token endpoint and client id
@@ -58,6 +59,7 @@ class Grant:
     expires_at: int
     lifetime: int
     refusals: int = 0
+    ends_at: int = 0
 
     def octets(self) -> bytes:
         return json.dumps(
@@ -70,6 +72,7 @@ class Grant:
                 "expires_at": self.expires_at,
                 "lifetime": self.lifetime,
                 "refusals": self.refusals,
+                "ends_at": self.ends_at,
             }
         ).encode()
 
@@ -86,6 +89,7 @@ class Grant:
             expires_at=int(said["expires_at"]),
             lifetime=int(said["lifetime"]),
             refusals=int(said["refusals"]),
+            ends_at=int(said.get("ends_at", 0)),  # grants of 0.1 have none
         )
 
 
@@ -106,14 +110,17 @@ class Grants:
 
     def sign_in(self, address: str, client: Client, tokens: Tokens) -> None:
         """Keeps what a person's sign-in gave. Raises SecretError, OSError."""
+        now = int(self._wall())
+        lasts = tokens.refresh_lifetime if tokens.refresh.reveal() else tokens.lifetime
         grant = Grant(
             sign_in=secrets.token_hex(8),
             issuer=_issuer(client),
             access=tokens.access,
             refresh=tokens.refresh,
             previous=Secret(""),
-            expires_at=int(self._wall()) + tokens.lifetime,
+            expires_at=now + tokens.lifetime,
             lifetime=tokens.lifetime,
+            ends_at=now + lasts if lasts else 0,
         )
         with self._locked():
             self._write(address, grant)
@@ -134,6 +141,15 @@ class Grants:
             raise SecretError(f"{path}: {error}") from None
         except (ValueError, KeyError, TypeError):
             raise SecretError(f"{path}: it is not what popbridge wrote") from None
+
+    def ends_at(self, address: str) -> int | None:
+        """When the sign-in can be renewed no more, in seconds since the epoch; None where nobody
+        knows."""
+        try:
+            grant = self.load(address)
+        except SecretError:
+            return None
+        return grant.ends_at or None if grant is not None else None
 
     def replace(self, address: str, before: Grant, after: Grant) -> None:
         """Writes `after`, unless somebody signed in since `before`. Raises SecretError, OSError."""
@@ -221,6 +237,7 @@ class Grants:
                 expires_at=int(self._wall()) + tokens.lifetime,
                 lifetime=tokens.lifetime,
                 refusals=0,
+                ends_at=self._ends_at(grant, tokens),
             )
             await self._store(address, before, after)
             return tokens.access.reveal()
@@ -235,6 +252,11 @@ class Grants:
             )
         text = f"the sign-in of {address} cannot be renewed: {problem}"
         raise TokenError("auth", text, advice(address))
+
+    def _ends_at(self, grant: Grant, tokens: Tokens) -> int:
+        if tokens.refresh_lifetime is not None:
+            return int(self._wall()) + tokens.refresh_lifetime
+        return 0 if tokens.refresh.reveal() else grant.ends_at
 
     async def _store(self, address: str, before: Grant, after: Grant) -> None:
         self._unwritten[address] = before, after

@@ -90,7 +90,7 @@ def next_state(
             last_attempt=now,
             listed=report.listed or before.listed,
             stored=stored or before.stored,
-            failures=before.failures + 1,
+            failures=before.failures + 1 if report.error_class == before.error_class else 1,
             error=report.error,
             error_class=report.error_class,
             advice=report.advice,

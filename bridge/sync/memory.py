@@ -28,7 +28,8 @@ class Memory:
     a large first sync runs: (mailbox, the first UID of that sync). `learnt_of` is the server
     ("host:port") of which `announced` (PIPELINING) and `ahead` (a way to log in) were learnt.
     `top_breaks` counts TOP passes in a row that were cut before they brought anything; until
-    `top_rests_until` none is begun.
+    `top_rests_until` none is begun. `failing_since` is when an account that never worked was
+    tried first.
     """
 
     items: frozenset[int] = frozenset()
@@ -47,6 +48,7 @@ class Memory:
     ahead: str = ""
     top_breaks: int = 0
     top_rests_until: int = 0
+    failing_since: int | None = None
 
     def learnt(self, server: str) -> Learnt:
         if server != self.learnt_of:
@@ -83,6 +85,7 @@ class Memory:
                 "ahead": self.ahead,
                 "top_breaks": self.top_breaks,
                 "top_rests_until": self.top_rests_until,
+                "failing_since": self.failing_since,
             }
         )
 
@@ -111,6 +114,7 @@ class Memory:
                 ahead=Auth(ahead).value if (ahead := found.get("ahead")) else "",
                 top_breaks=int(found.get("top_breaks", 0)),
                 top_rests_until=int(found.get("top_rests_until", 0)),
+                failing_since=None if (since := found.get("failing_since")) is None else int(since),
             )
         except (ValueError, TypeError, LookupError, AttributeError):
             return cls()

@@ -40,7 +40,8 @@ from bridge.model import (
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool
 from bridge.store.api import ReadTx, Store, WriteTx
-from bridge.sync import alerts, backlog, deletes, poison, stubs
+from bridge.sync import backlog, deletes, poison, stubs
+from bridge.sync.alerts import Alerts
 from bridge.sync.collect import Collector, Tally, shielded
 from bridge.sync.explain import NoPassword, explain, next_state
 from bridge.sync.headers import Unspoken
@@ -84,12 +85,12 @@ class Poller:
     def __init__(self, store: Store, *, wall: Callable[[], float], spool_dir: Path) -> None:
         self.policies: Mapping[AccountId, Policy] = {}
         self.on_login: Callable[[str], None] = lambda address: None
+        self.alerts = Alerts(store, wall=wall, folder=spool_dir)
         self._store = store
         self._wall = wall
         self._spool_dir = spool_dir
         self._memory: dict[AccountId, Memory] = {}
         self._states: dict[str, AccountState] | None = None
-        self._alerts: dict[AccountId, str] = {}  # the cause that is shown, as far as known
         self._running: dict[AccountId, asyncio.Lock] = {}
         self._tallies: dict[str, tuple[Tally, float]] = {}
 
@@ -130,7 +131,7 @@ class Poller:
                 advice=advice,
                 least_interval=tally.least_interval,
             )
-            await self._record(account, report, tally)
+            await self._record(account, report, tally, bearer=endpoint.bearer)
         if error:
             log.warning("poll failed", error=error, error_class=error_class, new=tally.new)
         elif tally.new or tally.relinked or tally.failed or tally.deleted:
@@ -519,7 +520,9 @@ class Poller:
             self._states = {state.address: state for state in states}
         return self._states.get(account.address, AccountState(account.address))
 
-    async def _record(self, account: Account, report: PollReport, tally: Tally) -> None:
+    async def _record(
+        self, account: Account, report: PollReport, tally: Tally, *, bearer: bool
+    ) -> None:
         try:
             now = int(self._wall())
             memory = await self._recall(account)
@@ -527,6 +530,9 @@ class Poller:
                 memory = replace(memory, notice_until=now + _NOTICE_DAYS * DAY)
                 self._memory[account.id] = memory
             before = await self._state(account)
+            if report.error and before.last_success is None and memory.failing_since is None:
+                memory = replace(memory, failing_since=now)
+                self._memory[account.id] = memory
             if now >= memory.notice_until:
                 before = replace(before, notice="")
             state = next_state(before, report, tally.stored, now, tally.notice)
@@ -540,10 +546,7 @@ class Poller:
                     tx.remember(account.id, text)
 
             await self._store.write(write)
-            wanted = alerts.cause(state, now)
-            if self._alerts.get(account.id) != wanted:
-                await self._store.write(lambda tx: alerts.show(tx, account, state, now))
-                self._alerts[account.id] = wanted
+            await self.alerts.look(account, state, since=memory.failing_since, bearer=bearer)
         except Exception as exc:
             # A full disk: the report itself still reaches whoever asked.
             get_logger(account=account.address).error("poll not recorded", error=str(exc))

@@ -362,3 +362,24 @@ def test_X001_no_repr_shows_a_token(house: House) -> None:
     shown = repr(house.kept()) + repr(token) + str(token)
     assert "access-" not in shown
     assert "refresh-" not in shown
+
+
+async def test_the_end_of_a_sign_in_is_what_the_provider_said_last(house: House) -> None:
+    day = 86_400
+    assert house.grants.ends_at(ME) is None
+    assert house.grants.ends_at("nobody@example.org") is None
+    house.provider.refresh_lifetime = 7 * day  # with the next renewal
+    house.clock.now += 4000
+    await house.token()
+    assert house.grants.ends_at(ME) == int(house.clock.now) + 7 * day
+    house.provider.refresh_lifetime = None
+    house.provider.rotates = False
+    ends = house.grants.ends_at(ME)
+    house.clock.now += 4000
+    await house.token()
+    assert house.grants.ends_at(ME) == ends  # the refresh token is the same one
+
+
+async def test_without_a_refresh_token_a_sign_in_ends_with_its_access_token(house: House) -> None:
+    house.grants.sign_in(ME, house.client, Tokens(Secret("access"), Secret(""), 3600))
+    assert house.grants.ends_at(ME) == int(house.clock.now) + 3600

@@ -55,7 +55,8 @@ class IdentityProvider:
 
     `rotates`: each refresh gives a new refresh token, and the old one dies when the new one is
     used (`strict`: at once). `answers`: (status, body) for the next requests to a path.
-    `on_token` is called before a token is given. `owner` is whose mail its tokens open.
+    `refresh_lifetime` is told beside a token, as Google does. `on_token` is called before a token
+    is given. `owner` is whose mail its tokens open.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class IdentityProvider:
         self.strict = strict
         self.lifetime = lifetime
         self.interval = interval
+        self.refresh_lifetime: int | None = None
         self.live: set[str] = set()  # access tokens that a mail server may take
         self.refreshable: set[str] = set()
         self.asked: list[Asked] = []
@@ -249,6 +251,8 @@ class IdentityProvider:
             self.refreshable.add(refresh)
             if before is not None:
                 self._parents[refresh] = before
+        if self.refresh_lifetime is not None:
+            said["refresh_token_expires_in"] = self.refresh_lifetime
         self.live.add(access)
         self.on_token()
         return 200, said
