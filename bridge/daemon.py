@@ -270,6 +270,16 @@ class Daemon:
         """Polls now, or joins the poll under way. Raises NoSuchAccount."""
         return await self._schedule.poll_now(address)
 
+    async def pause(self, address: str, *, paused: bool) -> None:
+        """Leaves an account alone, also after a restart, or takes it up again. Raises
+        NoSuchAccount, StoreError."""
+        if address not in self._accounts:
+            raise NoSuchAccount(f"there is no account {address}; the config names the accounts")
+        account = self._accounts[address].id
+        await self.store.write(lambda tx: tx.set_paused(account, paused))
+        self._schedule.pause(address, paused=paused)
+        log.info("paused" if paused else "resumed", account=address)
+
     async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
         """What `keep_on_server` would delete at the providers now. Raises NoSuchAccount."""
         if address is not None and address not in self._accounts:

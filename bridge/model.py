@@ -465,7 +465,8 @@ class AccountState:
     """The state of an account that a person can read; kept over restarts.
 
     `notice` is one sentence about something that went well and is worth knowing, or empty.
-    `least_interval` are the seconds between logins that the provider taught us.
+    `least_interval` are the seconds between logins that the provider taught us. `paused`: a person
+    wants it left alone.
     """
 
     address: str
@@ -479,6 +480,7 @@ class AccountState:
     advice: str = ""
     notice: str = ""
     least_interval: int = 0
+    paused: bool = False
 
 
 # --- what commands bring back -----------------------------------------------------------

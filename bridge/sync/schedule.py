@@ -14,6 +14,7 @@ Rules:
 - An account is polled once at a time: whoever asks while a poll is under way gets its report.
   An explicit poll overrides our own interval and back-off; a device that looks at its INBOX has
   its accounts polled as soon as the minimum allows, unless they are failing.
+- An account that a person paused is left alone until it is resumed; its poll under way is cut off.
 - An account that waits costs a timer, not a task.
 """
 
@@ -44,7 +45,7 @@ INTEREST_SECONDS = 600.0  # since the last login, where no minimum is known
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
 Poll = Callable[[Account, Endpoint, PasswordProvider], Awaitable[PollReport]]
-StateWord = Literal["polling", "waiting", "up to date", "needs attention", "never polled"]
+StateWord = Literal["polling", "waiting", "up to date", "needs attention", "never polled", "paused"]
 
 
 class Timer(Protocol):
@@ -92,6 +93,7 @@ class _Lane:
     failures: int = 0  # in a row, of one class
     least: float = 0.0  # seconds between logins, as the provider told or taught
     attempted: float | None = None  # when the last login was tried
+    paused: bool = False
     doubtful: bool = False  # a login was refused, the first after one that worked
 
 
@@ -146,6 +148,7 @@ class Schedule:
             lane = self._lanes.get(address)
             if lane is None:
                 lane = self._lanes[address] = _Lane(job)
+                lane.paused = job.state is not None and job.state.paused
                 self._plan(lane, self._resume(lane))
                 continue
             before, lane.job = lane.job, job
@@ -173,7 +176,7 @@ class Schedule:
         early = {
             id(lane): self._early(lane)
             for lane in lanes
-            if lane.task is None and self._too_soon(lane) > 0
+            if lane.task is None and (lane.paused or self._too_soon(lane) > 0)
         }
         tasks = {id(lane): self._begin(lane) for lane in lanes if id(lane) not in early}
         if tasks:
@@ -187,6 +190,28 @@ class Schedule:
             else:
                 reports.append(task.result())
         return reports
+
+    def pause(self, address: str, *, paused: bool) -> None:
+        """Leaves the account alone, or polls it again as soon as its provider allows. Raises
+        NoSuchAccount."""
+        lane = self._lanes.get(address)
+        if lane is None:
+            raise NoSuchAccount(f"there is no account {address}; the config names the accounts")
+        if lane.paused == paused:
+            return
+        lane.paused = paused
+        if paused:
+            self._unplan(lane)
+            if lane.task is not None:
+                lane.task.add_done_callback(lambda _: self._resumed(lane))
+                lane.task.cancel()
+        else:
+            self._resumed(lane)
+
+    def _resumed(self, lane: _Lane) -> None:
+        idle = lane.task is None and lane.due is None
+        if idle and not self._stopped and self._lanes.get(lane.job.account.address) is lane:
+            self._plan(lane, self._too_soon(lane))
 
     def interest(self, login: LoginId) -> None:
         """A device looks at the INBOX of this login: its accounts are polled as soon as their
@@ -216,6 +241,8 @@ class Schedule:
         lane = self._lanes.get(address)
         if lane is None:
             raise NoSuchAccount(f"there is no account {address}; the config names the accounts")
+        if lane.paused:
+            return "paused"
         if lane.in_session:
             return "polling"
         if lane.task is not None:
@@ -303,6 +330,14 @@ class Schedule:
         return max(0.0, lane.attempted + self._least(lane) - self._clock.time())
 
     def _early(self, lane: _Lane) -> PollReport:
+        if lane.paused:
+            address = lane.job.account.address
+            return PollReport(
+                address,
+                error=f"{address} is paused",
+                error_class="busy",
+                advice=f"poll it again: popbridge account resume {address}",
+            )
         left = self._too_soon(lane)
         at = datetime.fromtimestamp(self._wall() + left).strftime("%H:%M:%S")
         host = lane.job.endpoint.host
@@ -371,6 +406,8 @@ class Schedule:
 
     def _plan(self, lane: _Lane, pause: float) -> None:
         self._unplan(lane)
+        if lane.paused:
+            return
         lane.due = self._clock.time() + pause
 
         def due() -> None:

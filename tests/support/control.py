@@ -1,4 +1,4 @@
-"""A daemon's devices, for tests of who asks it: `class Fake(FakeDevices)`."""
+"""A daemon's devices and pauses, for tests of who asks it: `class Fake(FakeDevices)`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ class FakeDevices(NoTransfers):
 
     def __init__(self) -> None:
         self.device_list: list[Device] = []
+        self.paused: set[str] = set()
+
+    async def pause(self, address: str, *, paused: bool) -> None:
+        if address == "nobody":
+            raise LookupError("there is no account nobody; the config names the accounts")
+        (self.paused.add if paused else self.paused.discard)(address)
 
     async def devices(self, login: str | None) -> Sequence[DeviceState]:
         if login not in (None, "me@gmx.de"):

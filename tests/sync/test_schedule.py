@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bridge.model import Account, AccountId, Endpoint, LoginId, PollReport, Secret, Security
+from bridge.model import (
+    Account,
+    AccountId,
+    AccountState,
+    Endpoint,
+    LoginId,
+    PollReport,
+    Secret,
+    Security,
+)
 from bridge.sync.schedule import (
     BACKOFF_MOST,
     JITTER,
@@ -447,3 +456,52 @@ async def test_P079_a_thousand_accounts_at_one_host_that_is_down_come_back_sprea
     assert len(retries) == 1_000
     assert len(set(retries)) >= 100
     await schedule.stop()
+
+
+async def test_a_paused_account_is_left_alone_until_it_is_resumed(
+    clock: Clock, provider: Provider, schedule: Schedule
+) -> None:
+    schedule.update([job()])
+    await clock.advance(0)
+    schedule.pause("a@x", paused=True)
+    await clock.advance(10 * INTERVAL)
+    assert len(provider.polls) == 1
+    assert schedule.state("a@x") == "paused"
+    assert schedule.next_poll("a@x") is None
+    (report,) = await schedule.poll_now("a@x")
+    assert (report.error, report.error_class) == ("a@x is paused", "busy")
+    schedule.update([replace(job(), interval=60.0)])  # a new config changes nothing about it
+    await clock.advance(10 * INTERVAL)
+    assert len(provider.polls) == 1
+    schedule.pause("a@x", paused=False)
+    await clock.advance(0)
+    assert len(provider.polls) == 2
+    assert schedule.state("a@x") == "up to date"
+    with pytest.raises(NoSuchAccount):
+        schedule.pause("b@x", paused=True)
+
+
+async def test_a_pause_cuts_the_poll_off_and_a_quick_resume_polls_again(
+    clock: Clock, provider: Provider, schedule: Schedule
+) -> None:
+    provider.held["a@x"] = asyncio.Event()
+    schedule.update([job()])
+    await clock.advance(0)
+    schedule.pause("a@x", paused=True)
+    schedule.pause("a@x", paused=False)  # before the poll has ended
+    await clock.advance(0)
+    assert provider.cancelled == 1
+    await clock.advance(0)
+    assert len(provider.polls) == 2
+    schedule.pause("a@x", paused=True)
+    await clock.advance(INTERVAL)
+    assert (provider.cancelled, len(provider.polls)) == (2, 2)
+
+
+async def test_an_account_that_was_paused_before_the_start_is_not_polled(
+    clock: Clock, provider: Provider, schedule: Schedule
+) -> None:
+    schedule.update([replace(job(), state=AccountState("a@x", paused=True))])
+    await clock.advance(10 * INTERVAL)
+    assert provider.polls == []
+    assert schedule.state("a@x") == "paused"

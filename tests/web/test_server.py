@@ -264,3 +264,18 @@ def test_on_uvloop(daemon: FakeControl, desk: FakeDesk, tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(once())
+
+
+async def test_an_account_is_paused_over_the_control_socket(
+    daemon: FakeControl, tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    started = WebServer(daemon, public=None, control=path)
+    await started.start()
+    code, body = await control(path, "POST", "/accounts/pause?address=me@gmx.de")
+    assert (code, json.loads(body)) == (200, {"address": "me@gmx.de", "paused": True})
+    assert daemon.paused == {"me@gmx.de"}
+    assert (await control(path, "POST", "/accounts/resume?address=me@gmx.de"))[0] == 200
+    assert daemon.paused == set()
+    assert (await control(path, "POST", "/accounts/pause?address=nobody"))[0] == 404
+    await started.stop()

@@ -161,10 +161,10 @@ class SqliteRead:
         rows = self._all(
             """SELECT address, last_success, last_attempt, listed,
                 (SELECT count(*) FROM maildrop_item WHERE account_id = account.id),
-                failures, error, error_class, advice, notice, least_interval
+                failures, error, error_class, advice, notice, least_interval, paused
             FROM account ORDER BY id"""
         )
-        return list(starmap(AccountState, rows))
+        return list(starmap(AccountState, ((*row[:-1], bool(row[-1])) for row in rows)))
 
     def devices(self) -> Sequence[Device]:
         rows = self._all(

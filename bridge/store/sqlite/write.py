@@ -149,6 +149,9 @@ class SqliteWrite(MailboxWrites):
             {**asdict(state), "account": account, "day": _DAY},
         )
 
+    def set_paused(self, account: AccountId, paused: bool) -> None:
+        self._all("UPDATE account SET paused = ? WHERE id = ?", (paused, account))
+
     # --- devices ------------------------------------------------------------------------
 
     def add_device(self, login: LoginId, name: str, proof: DeviceProof, now: int) -> Device:
