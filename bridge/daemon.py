@@ -49,6 +49,7 @@ from bridge.sync.schedule import Job, NoSuchAccount, Schedule
 from bridge.tls import CertificateError, ServerCertificate, lan_addresses
 from bridge.transfer.door import LocalDoor
 from bridge.web.devices import NewDevice
+from bridge.web.phone import PhonePages
 from bridge.web.server import PublicSide, WebServer
 from bridge.web.sessions import Sessions
 from bridge.web.status import AccountStatus, Status
@@ -87,6 +88,7 @@ class Daemon:
         self.imap_tls_ports: list[int] = []
         self.certificate: ServerCertificate
         self.store: Store
+        self.phone_pages: PhonePages | None = None
         self._listening: list[str] = []
         self._accounts: dict[str, Account] = {}
         self._stack = contextlib.AsyncExitStack()
@@ -148,6 +150,7 @@ class Daemon:
         public = await asyncio.to_thread(self._public, settings)
         if public is not None:
             stack.callback(public.sessions.close)
+        self.phone_pages = self._phone(settings)
         self._web = WebServer(self, public=public, control=settings.data_dir / "control.sock")
         self._poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
         self._schedule = Schedule(self._poller.poll)
@@ -159,6 +162,8 @@ class Daemon:
         await self._web.start()
         stack.push_async_callback(self._web.stop)
         stack.push_async_callback(self._desk.close)
+        if self.phone_pages is not None:
+            stack.push_async_callback(self.phone_pages.stop)
         for task in (self._keep_house(), self._keep_devices()):
             stack.callback(loop.create_task(task).cancel)
 
@@ -175,6 +180,19 @@ class Daemon:
             names=web.hosts,
             proxies=web.proxies,
             plaintext=web.allow_plaintext,
+        )
+
+    def _phone(self, settings: Config) -> PhonePages | None:
+        """What gives phones their settings; it does not listen yet."""
+        if settings.web.phone is None:
+            return None
+        reach = self.access
+        return PhonePages(
+            settings.web.phone,
+            self.certificate.context,
+            self._desk.add_device,
+            names=[*reach.hosts, *settings.web.hosts],
+            ca=self.certificate.ca,
         )
 
     async def _listen(self, places: Sequence[Listen], *, tls: bool) -> list[int]:

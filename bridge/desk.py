@@ -19,18 +19,20 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from bridge import logs
 from bridge.auth import oauth
-from bridge.auth.devices import DeviceState
+from bridge.auth.devices import DeviceState, checked_name
 from bridge.auth.oauth import OAuthError
 from bridge.auth.secrets import SecretError, write_private
 from bridge.auth.tokens import Grants
 from bridge.config import AccountConfig, Config
 from bridge.events import Recent
 from bridge.model import PollReport, Secret
+from bridge.profiles.access import Access
 from bridge.store.api import StoreError
 from bridge.store.opening import DATABASE
 from bridge.tls import ServerCertificate
 from bridge.web.devices import NewDevice
 from bridge.web.page import AccountFacts, DeviceFacts, Event, Facts, Storage
+from bridge.web.phone import PhonePages
 from bridge.web.seams import DeskError, Found, SignIn
 from bridge.web.status import Status
 
@@ -43,7 +45,10 @@ class House(Protocol):
 
     config: Config
     certificate: ServerCertificate
+    phone_pages: PhonePages | None
 
+    @property
+    def access(self) -> Access: ...
     async def status(self) -> Status: ...
     async def poll(self, address: str | None) -> Sequence[PollReport]: ...
     async def pause(self, address: str, *, paused: bool) -> None: ...
@@ -226,7 +231,18 @@ class RealDesk:
             await self._house.revoke_device(name, login)
 
     async def open_phone_page(self, login: str, name: str) -> str:
-        raise DeskError("not yet")
+        pages = self._house.phone_pages
+        if pages is None:
+            raise DeskError("the page for phones is switched off: web.phone in the config")
+        if login not in await self.logins():
+            raise DeskError(f"there is no login {login}")
+        if any(name == each.device.name for each in await self._house.devices(login)):
+            raise DeskError(f"{login} has a device named {name} already; choose another name")
+        with _as_sentences():
+            name = checked_name(name)
+        path, port = await pages.open(login, name)
+        host = self._house.access.host
+        return f"https://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
     # --- the wizard -----------------------------------------------------------------------
 

@@ -155,6 +155,11 @@ class ServerCertificate:
         return cls(leaf, leaf, folder / "ca.pem")
 
     @property
+    def ca(self) -> bytes | None:
+        """Our CA in DER; None where the certificate is another's."""
+        return None if self.ca_pem_path is None else _der(self.ca_pem_path)
+
+    @property
     def ends(self) -> int:
         """When the certificate that is shown ends, in seconds since the epoch."""
         return self._ends
@@ -190,6 +195,10 @@ def _server_context() -> ShownContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def _der(certificate: Path) -> bytes:
+    return _leaf(certificate).public_bytes(serialization.Encoding.DER)
 
 
 def _leaf(certificate: Path) -> x509.Certificate:

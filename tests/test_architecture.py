@@ -78,6 +78,7 @@ SOCKET_ROOMS = {
     "bridge.imap.server",
     "bridge.pop3.wire",
     "bridge.tls",  # asks which addresses this machine has
+    "bridge.web.listener",
     "bridge.web.server",
     "bridge.web.control_socket",
     "bridge.cli.control",

@@ -136,7 +136,7 @@ BROKEN = {
         GOOD + "web: {colour: red}\n",
         [
             "config.yaml:6:7 web.colour: is not known; delete it; known here: password, "
-            "password_file, listen, password_hash, hosts, proxies, allow_plaintext"
+            "password_file, listen, phone, password_hash, hosts, proxies, allow_plaintext"
         ],
     ),
     "W004: a page for the network without a password": (

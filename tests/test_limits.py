@@ -136,6 +136,9 @@ REACHED = {
     "SECRET_COMMAND_SECONDS": "auth/test_secrets.py::test_a_command_that_does_not_end",
     "WEB_CONNECTIONS": "web/test_server.py::test_more_connections_than_that_are_refused",
     "AUTODISCOVER_REQUEST": "profiles/test_xml.py::test_what_is_no_request",
+    "PHONE_SECONDS": "web/test_phone.py::test_it_ends_by_itself",
+    "PHONE_CODES": "web/test_phone.py::test_codes_are_capped",
+    "PHONE_WRONG_CODES": "web/test_phone.py::test_guessing_ends_it",
     "WEB_BODY": "web/test_hostile.py::test_w006_a_long_header_and_a_long_body",
     "WEB_REQUEST_SECONDS": (
         "web/test_hostile.py::test_w006_a_request_that_does_not_come_is_not_waited_for"

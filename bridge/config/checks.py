@@ -104,9 +104,13 @@ class _Check:
             return None
 
     def _empty(self) -> None:
-        """A key with nothing behind it says nothing, except `web: {listen: null}`."""
+        """A key with nothing behind it says nothing, except `web: {listen: null, phone: null}`."""
         for path in self.tree.places:
-            if path != ("web", "listen") and path and self._at(path) is None:
+            if (
+                path not in (("web", "listen"), ("web", "phone"))
+                and path
+                and self._at(path) is None
+            ):
                 self.add(path, *empty(path))
 
     def _listening(self) -> None:
@@ -114,7 +118,11 @@ class _Check:
         seen: dict[str, yamltree.Path] = {}
         for path in self.tree.places:
             value = self._at(path)
-            if "listen" in str(path[1:2]) and isinstance(value, str) and not value.endswith(":0"):
+            if (
+                (path[1:2] == ("phone",) or "listen" in str(path[1:2]))
+                and isinstance(value, str)
+                and not value.endswith(":0")
+            ):
                 self._once(seen, value, path)
 
     def _secrets(self) -> None:

@@ -335,6 +335,11 @@ class WebConfig(_HasSecret):
         description="an address and a port, or null",
         examples=['"127.0.0.1:8025"'],
     )
+    phone: ListenAt | None = Field(
+        default=Listen("0.0.0.0", 8026),  # noqa: S104  # over TLS, while a phone is waited for
+        description="an address and a port, or null",
+        examples=['"0.0.0.0:8026"'],
+    )
     password_hash: Hashed | None = Field(
         default=None, repr=False, description="an argon2id hash", examples=["'$argon2id$v=19$...'"]
     )

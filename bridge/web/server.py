@@ -21,31 +21,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import ipaddress
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import h11
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bridge import limits
 from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
 from bridge.web.devices import DeviceControl, device_routes
 from bridge.web.guard import Guard
+from bridge.web.listener import Listener, bound_socket, is_loopback
 from bridge.web.seams import Desk
 from bridge.web.sessions import Sessions
 from bridge.web.site import Site
@@ -108,7 +103,7 @@ class WebServer:
         self._daemon = daemon
         self._public = public
         self._control = control
-        self._running: list[tuple[_Uvicorn, asyncio.Task[None]]] = []
+        self._running: list[Listener] = []
         self.port: int | None = None
         self.url = ""
 
@@ -127,7 +122,7 @@ class WebServer:
         bound = await bound_socket(*public.listen, "web.listen")
         host, self.port = bound.getsockname()[:2]
         context = None
-        if not _is_loopback(host):
+        if not is_loopback(host):
             if not public.sessions.has_password:
                 bound.close()
                 raise NeedsPassword(
@@ -145,81 +140,15 @@ class WebServer:
     async def _serve(
         self, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext | None = None
     ) -> None:
-        server = _Uvicorn(app, context)
-        task = asyncio.create_task(server.serve([bound]))
-        self._running.append((server, task))
-        up = asyncio.create_task(server.up.wait())
-        await asyncio.wait((task, up), return_when=asyncio.FIRST_COMPLETED)
-        up.cancel()
-        if task.done():
-            bound.close()
-            task.result()
-            raise OSError("the web server ended before it listened")
+        listener = Listener(app, bound, context)
+        await listener.start()
+        self._running.append(listener)
 
     async def stop(self) -> None:
         """Ends both; requests that run get a moment."""
-        for server, _ in self._running:
-            server.should_exit = True
-        await asyncio.gather(*(task for _, task in self._running), return_exceptions=True)
+        await asyncio.gather(*(each.stop() for each in self._running))
         self._running.clear()
         self._control.unlink(missing_ok=True)
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn inside somebody else's loop: it leaves the signals alone and says when it is up."""
-
-    def __init__(self, app: ASGIApp, context: ssl.SSLContext | None = None) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=_InTime,
-                ssl_context_factory=None if context is None else lambda _, __: context,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=limits.WEB_CONNECTIONS,
-                h11_max_incomplete_event_size=limits.WEB_HEADER,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=2,
-            )
-        )
-        self.up = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-
-class _InTime(H11Protocol):
-    """Closes connections whose request does not come: uvicorn itself would wait for ever."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._look_again(None)
-
-    def _look_again(self, before: object) -> None:
-        self._timer = self.loop.call_later(limits.WEB_REQUEST_SECONDS, self._look, before)
-
-    def _look(self, before: object) -> None:
-        """`before` is the request after which the last look found it waiting, else None."""
-        waiting = self.conn.their_state is h11.IDLE
-        after = self.cycle or self
-        if waiting and before is after:
-            self.transport.close()
-        else:
-            self._look_again(after if waiting else None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        super().connection_lost(exc)
 
 
 def public_app(public: PublicSide) -> Starlette:
@@ -331,29 +260,3 @@ def _json(value: Json, code: int = 200) -> Response:
         {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         "application/json",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def bound_socket(host: str, port: int, key: str) -> socket.socket:
-    """A listening socket at the first address of `host`. Raises OSError that names the key."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    server = socket.socket(family, kind, protocol)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        server.bind(address)
-        server.listen(limits.WEB_CONNECTIONS)
-        server.setblocking(False)
-    except OSError as error:
-        server.close()
-        raise OSError(error.errno, f"{error.strerror} ({key} {host}:{port})") from None
-    return server

@@ -212,10 +212,19 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "phone title": ("Mail on this device", "Post auf diesem Gerät"),
     "phone iphone": ("iPhone, iPad, Mac", "iPhone, iPad, Mac"),
     "phone iphone how": (
-        "Downloads a profile. Then: Settings, Profile Downloaded. The device asks for the "
+        "Then: Settings, Profile Downloaded. The device asks for the "
         "password below, and for that of your provider (sending).",
-        "Lädt ein Profil. Danach: Einstellungen, Profil geladen. Das Gerät fragt nach dem Passwort "
+        "Danach: Einstellungen, Profil geladen. Das Gerät fragt nach dem Passwort "
         "unten und nach dem Ihres Anbieters (Senden).",
+    ),
+    "phone once": (
+        "The button makes a password for this device alone. This page works once.",
+        "Der Knopf macht ein Passwort nur für dieses Gerät. Diese Seite gilt einmal.",
+    ),
+    "phone profile": ("Download the profile", "Profil laden"),
+    "phone scan how": (
+        "Scan it from another screen, or type in the lines below.",
+        "Von einem anderen Bildschirm scannen, oder die Zeilen unten eintippen.",
     ),
     "phone trust": (
         "Then trust the certificate: Settings, General, About, Certificate Trust Settings.",
