@@ -36,6 +36,7 @@ FETCH_READY = 32 * 1024 * 1024  # octets of answers that are kept for who asks n
 FETCH_READY_ENTRY = 16 * 1024  # a longer answer about one message is not kept
 RESTING_MAILBOXES = 1_000  # that nobody has selected any more and are still in memory
 RESTING_OCTETS = 8 * 1024 * 1024  # of all of them together: half a million messages
+SEARCH_COLUMNS = 48 * 1024 * 1024  # octets of columns that answer SEARCH from memory
 IMAP_CONNECTIONS = 10_000
 IMAP_CONNECTIONS_PER_ADDRESS = 100
 IMAP_CONNECTIONS_PER_LOGIN = 1_000

@@ -11,15 +11,17 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import SupportsIndex
 
+from bridge.imap.columns import FIELDS
 from bridge.imap.mailboxes import runs
-from bridge.imap.matching import Cost, Known, Plan, Stored
-from bridge.imap.protocol.search import Key
+from bridge.imap.matching import Cost, Known, Plan, Stored, figure
+from bridge.imap.protocol.search import HeaderHas, Key, leaves
 from bridge.imap.session import Session
 from bridge.imap.view import View
+from bridge.mime.text import fold
 from bridge.model import EntryRow, MailboxId, MessageId, Octets
 from bridge.store.api import Columns, ReadTx
 
@@ -43,7 +45,11 @@ async def find(
     costs what these cost. Raises StoreError. What is decided from memory is so before the first
     wait."""
     if among is None:
-        return await _decide(session, view, Plan(key, _known(view)), range(len(view.uids)))
+        known = _known(view)
+        plan = Plan(key, known)
+        if len(plan.open) > ROWS:
+            plan = Plan(key, await _with_columns(session, view, key, known))
+        return await _decide(session, view, plan, range(len(view.uids)))
     return await _decide(session, view, Plan(key, _known_of(view, among)), among)
 
 
@@ -63,6 +69,38 @@ async def _decide(session: Session, view: View, plan: Plan, places: Sequence[int
         start += seen.covered
     found.sort()
     return found
+
+
+async def _with_columns(session: Session, view: View, key: Key, known: Known) -> Known:
+    """The same, and what the columns of the mailbox say of the search."""
+    asked = {leaf: figure(leaf, known.now) for leaf in leaves(key)}
+    figures = any(each is not None for each in asked.values())
+    header = any(_in_columns(leaf) for leaf in asked)
+    if not figures and not header:
+        return known
+    services, uids = session.services, view.uids
+    columns = await services.columns.get(
+        services.store,
+        view.mailbox.id,
+        uids,
+        figures=figures,
+        header=header,
+        progress=session.progress,
+    )
+
+    def column(leaf: Key) -> bytes | None:
+        if columns is None:
+            return None
+        if isinstance(leaf, HeaderHas) and _in_columns(leaf):
+            return columns.having(leaf.name, uids, fold(leaf.needle))
+        figure_ = asked.get(leaf)
+        return None if figure_ is None else columns.figures(figure_[0], uids, figure_[1])
+
+    return replace(known, column=column)
+
+
+def _in_columns(leaf: Key) -> bool:
+    return isinstance(leaf, HeaderHas) and leaf.name in FIELDS and "\0" not in leaf.needle
 
 
 def _known(view: View) -> Known:

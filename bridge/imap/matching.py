@@ -54,6 +54,7 @@ LAST_DAY = 3_652_059  # date.max.toordinal()
 class Known:
     """What the open mailbox knows: one element a message of the view, in its order.
 
+    `column` gives a mask for a leaf that columns answer, None for others.
     `keywords` gives the names of an interned set, `places` the closed intervals of positions of a
     number set, `recent` those of what is \\Recent. `gone` are positions of messages that were
     expunged and still have their number. `now` is in seconds since the epoch.
@@ -67,6 +68,7 @@ class Known:
     recent: Callable[[], Iterable[tuple[int, int]]]
     gone: Iterable[int]
     now: int
+    column: Callable[[Key], bytes | None] = lambda _: None
 
 
 class Stored:
@@ -205,7 +207,7 @@ class Plan:
                 return bytes(modseq >= key.modseq for modseq in known.modseqs)
             case Numbers():
                 return self._within(known.places(key))
-        return None
+        return known.column(key)
 
     def _within(self, places: Iterable[tuple[int, int]]) -> bytes:
         mask = bytearray(self._count)
@@ -249,40 +251,44 @@ def _any_of(nodes: list[_Node]) -> _Node:
     return _Node(yes, no, nodes[-1].cost, lambda at, m: any(test(at, m) for test in tests))
 
 
-def _by_row(key: Key, now: int) -> tuple[Cost, Test]:
+def figure(key: Key, now: int) -> tuple[str, Callable[[int], bool]] | None:
+    """The number that a key asks about, by its name in `EntryRow`, and what of it is right. A
+    message without a date has 0."""
     match key:
         case Larger(octets):
-            return Cost.ROW, lambda _, m: m.row.size > octets
+            return "size", lambda size: size > octets
         case Smaller(octets):
-            return Cost.ROW, lambda _, m: m.row.size < octets
+            return "size", lambda size: size < octets
         case Older(seconds):
-            return Cost.ROW, lambda _, m: m.row.internaldate <= now - seconds
+            return "internaldate", lambda date: date <= now - seconds
         case Internal(op, day):
             on = _DAYS[op]
-            return Cost.ROW, lambda _, m: on(m.row.internaldate // SECONDS_A_DAY + EPOCH, day)
+            return "internaldate", lambda date: on(date // SECONDS_A_DAY + EPOCH, day)
         case Saved(op, day):
             on = _DAYS[op]
-            return Cost.ROW, lambda _, m: on(m.row.savedate // SECONDS_A_DAY + EPOCH, day)
+            return "savedate", lambda date: on(date // SECONDS_A_DAY + EPOCH, day)
+        case Sent(op, day):
+            on = _DAYS[op]
+            # Dovecot and Cyrus keep it in 32 bits without a sign: what claims to be older than
+            # 1970 counts as of the far future.
+            return (
+                "sent_day",
+                lambda sent: bool(sent) and on(sent if sent >= EPOCH else LAST_DAY, day),
+            )
+    return None
+
+
+def _by_row(key: Key, now: int) -> tuple[Cost, Test]:
+    if (asked := figure(key, now)) is not None:
+        name, right = asked
+        return Cost.ROW, lambda _, m: right(getattr(m.row, name) or 0)
+    match key:
         case HasId(objectid, thread):
             id_of = thread_id if thread else email_id
             return Cost.ROW, lambda _, m: id_of(m.row) == objectid
-        case Sent(op, day):
-            on = _DAYS[op]
-            return (
-                Cost.ROW,
-                lambda _, m: (
-                    m.row.sent_day is not None
-                    and on(
-                        # Dovecot and Cyrus keep it in 32 bits without a sign: what claims to be
-                        # older than 1970 counts as of the far future.
-                        m.row.sent_day if m.row.sent_day >= EPOCH else LAST_DAY,
-                        day,
-                    )
-                ),
-            )
-        case HeaderHas(name, needle):
+        case HeaderHas(field, needle):
             folded = fold(needle)
-            return Cost.HEADER, lambda _, m: m.header_has(name, folded)
+            return Cost.HEADER, lambda _, m: m.header_has(field, folded)
         case BodyHas(needle):
             folded = fold(needle)
             return Cost.BODY, lambda _, m: m.body_has(folded)

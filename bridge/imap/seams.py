@@ -14,6 +14,7 @@ from typing import Protocol
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
 from bridge.imap.answers import Ready
+from bridge.imap.columns import AllColumns
 from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.view import View
 from bridge.model import DeviceId, LoginId, Quota, Sink
@@ -162,6 +163,7 @@ class Services:
     new_sink: Callable[[int], Sink]  # with the octets that it may keep in memory
     logins: dict[str, int]  # open sessions by login, for the cap
     starttls: bool  # whether a certificate is there to offer
+    columns: AllColumns = field(default_factory=AllColumns)  # what SEARCH has in memory
     ready: Ready = field(default_factory=Ready)  # answers to FETCH that are kept
     quota: Quota | None = None  # of every login; without it nothing is limited
     rev2: bool = False  # whether IMAP4rev2 is offered

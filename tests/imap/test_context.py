@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.imap import mailboxes
+from bridge.imap import changelog
 from tests.support.endpoint import PASSWORD, Core
 from tests.support.imap_client import Talk
 
@@ -78,7 +78,7 @@ def expand(numbers: str) -> list[int]:
 async def test_a_context_is_what_a_search_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, log: int
 ) -> None:
-    monkeypatch.setattr(mailboxes, "LOG_LENGTH", log)  # a short memory: the ways round it, too
+    monkeypatch.setattr(changelog, "LENGTH", log)  # a short memory: the ways round it, too
     choose = random.Random(seed)  # the same dialogue each time
     async with Core(tmp_path) as core:
         other = Device(await core.connect())

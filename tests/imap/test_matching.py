@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.imap.commands.search import part_of
 from bridge.imap.matching import EPOCH, Cost, Known, Plan, Stored
-from bridge.imap.protocol.numbers import NumberSet
+from bridge.imap.protocol.numbers import NumberSet, part_of
 from bridge.imap.protocol.search import (
     All,
     And,

@@ -15,7 +15,6 @@ from itertools import takewhile
 
 from bridge import limits
 from bridge.imap.answers import Fixed, Layout
-from bridge.imap.commands.search import part_of
 from bridge.imap.commands.select import vanished, within
 from bridge.imap.fetchitems import (
     Decoded,
@@ -33,7 +32,7 @@ from bridge.imap.fetchitems import (
 )
 from bridge.imap.mailboxes import runs
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
-from bridge.imap.protocol.numbers import NumberSet, format_ranges
+from bridge.imap.protocol.numbers import NumberSet, format_ranges, part_of
 from bridge.imap.replies import Bad, No, Reply
 from bridge.imap.seams import Disconnected, Request
 from bridge.imap.session import Session, log

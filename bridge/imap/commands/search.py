@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from bridge.imap.commands import context
 from bridge.imap.finding import find
-from bridge.imap.protocol.numbers import format_ranges
+from bridge.imap.protocol.numbers import format_ranges, part_of
 from bridge.imap.protocol.responses import quoted, search_result
 from bridge.imap.protocol.search import Key, ModSeq, Refused, Returns, Search, leaves
 from bridge.imap.replies import Reply
@@ -122,11 +122,3 @@ def answer(
         session.send(b" ".join(parts) + b"\r\n")
     if "SAVE" in asked.options:
         view.saved = array("I", [view.uids[at] for at in sorted(kept)])
-
-
-def part_of(found: Sequence[int], partial: tuple[int, int]) -> Sequence[int]:
-    """RFC 9394 3.1: 1:100 are the first hundred, -1:-100 the last hundred."""
-    low, high = sorted(partial)
-    if low > 0:
-        return found[low - 1 : high]
-    return found[max(len(found) + low, 0) : max(len(found) + high + 1, 0)]

@@ -6,7 +6,7 @@ mailbox; 20,000 items that all overlap merge in one sort.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,3 +93,11 @@ def format_ranges(numbers: Iterable[int]) -> bytes:
     if last:
         parts.append(b"%d" % first if first == last else b"%d:%d" % (first, last))
     return b",".join(parts)
+
+
+def part_of(found: Sequence[int], partial: tuple[int, int]) -> Sequence[int]:
+    """RFC 9394 3.1: 1:100 are the first hundred, -1:-100 the last hundred."""
+    low, high = sorted(partial)
+    if low > 0:
+        return found[low - 1 : high]
+    return found[max(len(found) + low, 0) : max(len(found) + high + 1, 0)]
