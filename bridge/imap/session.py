@@ -86,6 +86,7 @@ class Row:
     may_expunge: bool = True  # whether EXPUNGE may be told when it ends (RFC 3501 7.4.1)
     capability: str | None = None
     until_rev2: bool = False  # gone once the client enabled IMAP4rev2
+    announced: bool = True  # whether CAPABILITY shows the capability, too
 
 
 class Session:
@@ -356,7 +357,7 @@ class Session:
         if not self.wire.private:
             words.append("LOGINDISABLED")
         for row in self.table.values():
-            if row.capability is None:
+            if row.capability is None or not row.announced:
                 continue
             if row.name == "STARTTLS" and not self._may_start_tls:
                 continue

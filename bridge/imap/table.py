@@ -92,13 +92,14 @@ def row(
     may_expunge: bool = True,
     capability: str | None = None,
     until_rev2: bool = False,
+    announced: bool = True,
 ) -> Row:
     """A row: grammar and behaviour speak of the same value, whatever it is."""
 
     async def call(session: Session, request: Request, scanner: Scanner) -> Reply | None:
         return await run(session, request, parse(scanner))
 
-    return Row(name, call, states, rfc, may_expunge, capability, until_rev2)
+    return Row(name, call, states, rfc, may_expunge, capability, until_rev2, announced)
 
 
 NEW, SELECTED = State.NOT_AUTHENTICATED, State.SELECTED
@@ -212,10 +213,27 @@ ROWS = (
         acl.my_rights,
         SIGNED_IN,
         "4314 3.5",
-        capability="ACL RIGHTS=texk",
+        capability="ACL",
+        announced=False,
     ),
-    row("GETACL", acl_grammar.parse_mailbox, acl.get, SIGNED_IN, "4314 3.3", capability="ACL"),
-    row("SETACL", acl_grammar.parse_set, acl.set_rights, SIGNED_IN, "4314 3.1", capability="ACL"),
+    row(
+        "GETACL",
+        acl_grammar.parse_mailbox,
+        acl.get,
+        SIGNED_IN,
+        "4314 3.3",
+        capability="ACL",
+        announced=False,
+    ),
+    row(
+        "SETACL",
+        acl_grammar.parse_set,
+        acl.set_rights,
+        SIGNED_IN,
+        "4314 3.1",
+        capability="ACL",
+        announced=False,
+    ),
     row(
         "DELETEACL",
         acl_grammar.parse_identifier,
@@ -223,6 +241,7 @@ ROWS = (
         SIGNED_IN,
         "4314 3.2",
         capability="ACL",
+        announced=False,
     ),
     row(
         "LISTRIGHTS",
@@ -231,6 +250,7 @@ ROWS = (
         SIGNED_IN,
         "4314 3.4",
         capability="ACL",
+        announced=False,
     ),
     row(
         "COMPRESS",

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from bridge import limits
+from bridge.imap.commands import idle
 from bridge.imap.commands.append import prepare
 from bridge.imap.server import Link, is_loopback
 from bridge.imap.table import TABLE
@@ -272,6 +273,39 @@ async def test_stop_says_bye_to_everybody(endpoint: Endpoint) -> None:
     assert endpoint.server.sessions == 0
     with pytest.raises(OSError, match=r"refused|Connect"):
         await Client.connect(Server("127.0.0.1", endpoint.port, {}))
+
+
+async def test_hanging_up_in_IDLE_leaves_nothing_behind(endpoint: Endpoint) -> None:
+    client, other = await login(endpoint), await login(endpoint)
+    await client.command("a SELECT INBOX")
+    await client.send(b"b IDLE\r\n")
+    assert await client.response() == ["+ idling"]
+    services = endpoint.server.services
+    assert len(services.mailboxes._open) == 1
+    assert services.logins["alice"] == 2
+    client.close()
+    await until_gone(endpoint, sessions=1)
+    assert not services.mailboxes._open
+    assert services.logins["alice"] == 1
+    # Nobody is told any more, and nothing is in the way of who is still there.
+    assert (await other.command("c APPEND INBOX {2+}\r\nhi"))[-1][0][:4] == "c OK"
+    other.close()
+
+
+async def test_IDLE_says_now_and_then_that_it_lives(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "KEEPALIVE_SECONDS", 0.01)
+    client = await login(endpoint)
+    await client.send(b"a IDLE\r\n")
+    assert await client.response() == ["+ idling"]
+    for _ in range(2):
+        assert await client.response() == ["* OK Still here"]
+    await client.send(b"DONE\r\n")
+    while (heard := await client.response()) == ["* OK Still here"]:
+        pass
+    assert heard == ["a OK IDLE completed"]
+    client.close()
 
 
 async def test_hanging_up_in_a_literal_leaves_nothing_behind(

@@ -3,6 +3,10 @@
 A mailbox belongs to one login, which has every right to it and cannot lose one; nobody else can
 be given any. LISTRIGHTS says so (all rights of the owner are required ones, all others have none
 to be had), and SETACL and DELETEACL refuse what would make it otherwise.
+
+CAPABILITY does not show ACL: Thunderbird 153 then asks for MYRIGHTS or GETACL at the first sight of
+every folder, a round trip each, and has nothing to show for it but a page on sharing that cannot be
+used. Who asks is answered, and LIST-MYRIGHTS, which costs no round trip, is announced.
 """
 
 from __future__ import annotations
