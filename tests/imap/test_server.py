@@ -281,11 +281,12 @@ async def test_hanging_up_in_IDLE_leaves_nothing_behind(endpoint: Endpoint) -> N
     await client.send(b"b IDLE\r\n")
     assert await client.response() == ["+ idling"]
     services = endpoint.server.services
-    assert len(services.mailboxes._open) == 1
+    ((box, _),) = services.mailboxes._held.values()
+    assert len(box.listeners) == 1
     assert services.logins["alice"] == 2
     client.close()
     await until_gone(endpoint, sessions=1)
-    assert not services.mailboxes._open
+    assert not box.listeners
     assert services.logins["alice"] == 1
     # Nobody is told any more, and nothing is in the way of who is still there.
     assert (await other.command("c APPEND INBOX {2+}\r\nhi"))[-1][0][:4] == "c OK"
