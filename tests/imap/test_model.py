@@ -124,7 +124,11 @@ def _modified_not_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def _foreign_changes_silent(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(View, "untold", lambda self: set())
+    def wrong(self: View, changed: object, foreign: object) -> None:
+        for modseq in range(self._told + 1, self.mailbox.modseq + 1):
+            self._silent[modseq] = set()
+
+    patch.setattr(View, "silence", wrong)
 
 
 def _expunged_lowest_first(patch: pytest.MonkeyPatch) -> None:
