@@ -90,6 +90,7 @@ POP3_WINDOW_OCTETS = 4 * 1024 * 1024
 SCRAM_ITERATIONS = 1_000_000  # of PBKDF2: about half a second of a core
 
 # --- sync: what a provider's state may make us do ----------------------------------------
+NAMELESS_OCTETS = 16 * 1024 * 1024  # fetched again in a poll where there is neither UIDL nor TOP
 DELETES_PER_POLL = 200  # at the provider, where the policy asks for it
 DELETE_READ_BACK = 256 * 1024 * 1024  # octets that are verified for deletes in one poll
 
@@ -107,6 +108,7 @@ TRANSFER_MESSAGE = 128 * 1024 * 1024  # a message of an import
 CHUNK = 256 * 1024  # of message bytes in a row
 CHANGES = 1_000  # of a mailbox that are kept one by one (up to a quarter more)
 TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox
+DISK_RESERVE = 64 * 1024 * 1024  # free octets below which nothing more is taken in
 SPOOL_IN_MEMORY = 1024 * 1024  # a larger message waits for the store on disk
 BATCH_MESSAGES = 64  # that share a commit
 BATCH_OCTETS = 4 * 1024 * 1024

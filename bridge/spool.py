@@ -1,19 +1,32 @@
 """Where the bytes of a message wait while they arrive: in memory, and on disk once they are many.
 
 Rules: the file has no name from the start (nothing is left behind by a kill) and is for its owner
-alone. The digest is computed as bytes pass, so that the store needs no second look at them.
+alone; the disk keeps a reserve. The digest is computed as bytes pass, so that the store needs no
+second look at them.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
+import os
 import tempfile
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bridge import limits
 from bridge.model import Octets
+
+_ASK_EVERY = 4 * 1024 * 1024
+
+
+def ensure_room(directory: Path) -> None:
+    """Raises OSError (ENOSPC) where the disk has less than `limits.DISK_RESERVE` free: the
+    database, its log and everybody else need some room to go on."""
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < limits.DISK_RESERVE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 class Spool:
@@ -32,6 +45,7 @@ class Spool:
         self._octets: bytes | mmap.mmap | None = None
         self._hash = hashlib.sha256()
         self._size = 0
+        self._unasked = 0  # octets on disk since it was last asked for room
 
     def __len__(self) -> int:
         """Octets written so far."""
@@ -50,10 +64,15 @@ class Spool:
             self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory))  # noqa: SIM115  lives until close()
             self._file.write(self._memory)
             self._memory = None
+            self._unasked = _ASK_EVERY
         if self._memory is not None:
             self._memory += data
         elif self._file is not None:
             self._file.write(data)
+            self._unasked += len(data)
+            if self._unasked >= _ASK_EVERY:
+                self._unasked = 0
+                ensure_room(self._directory)
         self._hash.update(data)
         self._size += len(data)
 

@@ -113,6 +113,8 @@ REACHED = {
     "SCRAM_ITERATIONS": "auth/test_sasl.py::test_the_most_iterations",
     "DELETES_PER_POLL": "sync/test_retention.py::test_P064_even_then_only_so_many_a_poll",
     "DELETE_READ_BACK": "sync/test_retention.py::test_only_so_many_octets_a_poll_are_read_back",
+    "NAMELESS_OCTETS": "pcases/test_uidl.py::test_P015_a_server_without_UIDL",
+    "DISK_RESERVE": "pcases/test_retr.py::test_P056_a_body_without_end",
     "OAUTH_ANSWER": "auth/test_oauth.py::test_what_an_answer_means",
     "OAUTH_TOKEN": "auth/test_oauth.py::test_the_longest_token",
     "OAUTH_SECONDS": "auth/test_oauth.py::test_a_provider_that_is_not_there_or_silent",

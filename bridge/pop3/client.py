@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge import limits, tls
@@ -60,11 +60,15 @@ class Learnt:
 
 class Pop3Session:
     """One session, logged in. Use it from one task. `notices` are sentences about what the server
-    got wrong and we could bear."""
+    got wrong and we could bear; `degraded` says that its listing was not whole or not sound, so
+    that nothing should be deleted by it; `gave_up_pipelining`: commands sent ahead were answered
+    wrongly."""
 
     def __init__(self, endpoint: Endpoint, new_sink: Callable[[], Sink], pipelining: bool) -> None:
         self.capabilities = Capabilities()
         self.notices: list[str] = []
+        self.degraded = False
+        self.gave_up_pipelining = False
         self._endpoint = endpoint
         self._new_sink = new_sink
         self._may_pipeline = pipelining
@@ -155,17 +159,31 @@ class Pop3Session:
         if known_sizes is not None and known_uidls is not None:
             only_uidl = len(known_uidls.keys() - known_sizes.keys())
             only_list = len(known_sizes.keys() - known_uidls.keys())
+            last = max(known_sizes, default=0)
+            # What is only at the end of UIDL came in between, and is no fault.
+            gaps = sum(1 for number in known_uidls.keys() - known_sizes.keys() if number < last)
+            self.degraded = self.degraded or bool(gaps or only_list)
             if only_uidl or only_list:
                 self.notices.append(
                     f"LIST and UIDL disagree: {only_uidl} messages are only in UIDL and wait for "
                     f"the next poll, {only_list} have no UIDL"
                 )
+        self._note_uidls(known_uidls or {})
         items: list[ListedItem] = []
         for item in join_listing(known_sizes, known_uidls):
             items.append(item)
             if len(items) % _JOIN_SLICE == 0:
                 await asyncio.sleep(0)
         return items
+
+    def _note_uidls(self, uidls: Mapping[int, bytes]) -> None:
+        long = sum(len(uidl) > limits.POP3_UIDL for uidl in uidls.values())
+        blank = sum(not uidl for uidl in uidls.values())
+        shared = len(uidls) - blank - len({uidl for uidl in uidls.values() if uidl})
+        if long:
+            self.notices.append(f"{long} UIDLs are longer than {limits.POP3_UIDL} octets")
+        if shared:
+            self.notices.append(f"{shared} messages share the UIDL of another one")
 
     async def _numbered(self, command: str) -> NumberedLines | Status:
         status = await self._wire.status()
@@ -179,6 +197,7 @@ class Pop3Session:
         with self._wire.understood():
             listing.finish()
         if listing.rejected:
+            self.degraded = True
             self.notices.append(f"{listing.rejected} lines of {command} make no sense")
         return listing
 
@@ -196,6 +215,7 @@ class Pop3Session:
             async for retrieved in retrieval.run():
                 yield retrieved
         finally:
+            self.gave_up_pipelining |= self._pipelining and not retrieval.pipelining
             self._may_pipeline = self._may_pipeline and (
                 retrieval.pipelining or not self.capabilities.pipelining
             )

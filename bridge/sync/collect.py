@@ -21,6 +21,7 @@ from bridge.model import Account, ListedItem, Poison
 from bridge.pop3.client import Pop3Session, Retrieved
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreFull, T
+from bridge.sync import short
 from bridge.sync.batches import Batches
 from bridge.sync.identity import Deliveries
 from bridge.sync.poison import Failure
@@ -39,6 +40,7 @@ class Tally:
     stored: int = 0  # listed lines that are settled
     new: int = 0
     relinked: int = 0
+    relinked_unseen: int = 0  # those of them that were not fetched: their headers told
     deleted: int = 0
     failed: int = 0
     octets: int = 0
@@ -55,7 +57,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Collector:
-    """Fetches lines of one session into the store. What it learns is in its last five fields."""
+    """Fetches lines of one session into the store. What it learns is in its last eight fields."""
 
     store: Store
     wall: Callable[[], float]
@@ -65,9 +67,13 @@ class Collector:
     tally: Tally
     seen: Doubts = frozenset()
     poisons: Mapping[Line, Poison] = field(default_factory=dict)
+    shorts: Mapping[Line, bytes] = field(default_factory=dict)
+    came: list[int] = field(default_factory=list)  # sizes by LIST of what came
+    short: list[ListedItem] = field(default_factory=list)  # what came shorter than that
     doubted_items: set[int] = field(default_factory=set)
     doubted_bytes: set[tuple[bytes | None, bytes]] = field(default_factory=set)
     unchanged: set[int] = field(default_factory=set)
+    others: set[int] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     asked: dict[int, ListedItem] = field(default_factory=dict)  # and nothing came for them yet
 
@@ -133,6 +139,10 @@ class Collector:
         assert isinstance(spool, Spool)  # it came from our own `new_sink`
         tally.octets += got.size
         tally.unsettled += 1
+        if got.item.size is not None:
+            self.came.append(got.item.size)
+        if short.is_short(got.item, got.size):
+            self.short.append(got.item)
         try:
             octets = spool.finish()
             if len(octets) > _SCAN_ON_LOOP:
@@ -158,7 +168,9 @@ class Collector:
         tally = self.tally
         try:
             settled: Settled = await self.store.write(
-                lambda tx: settle(tx, self.account, batch, self.known, self.seen, now, self.poisons)
+                lambda tx: settle(
+                    tx, self.account, batch, self.known, self.seen, now, self.poisons, self.shorts
+                )
             )
         except StoreFull:
             raise
@@ -180,6 +192,10 @@ class Collector:
         self.doubted_items |= settled.doubted_items
         self.doubted_bytes |= settled.doubted_bytes
         self.unchanged |= settled.unchanged
+        self.others |= settled.others
+        for line in settled.mistaken:
+            tally.failed += 1
+            self.failures.append(Failure(line, "the server sends another message instead of it"))
         tally.refused = 0
         tally.new += settled.new
         tally.relinked += settled.relinked

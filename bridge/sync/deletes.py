@@ -21,6 +21,7 @@ from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.store.api import ReadTx, Store, StoreError, WriteTx
 from bridge.sync.plan import Plan
 from bridge.sync.retention import Devices, Due, Policy, devices, due, unique
+from bridge.sync.short import is_short
 
 _PIECE = 1024 * 1024  # octets of a message that are in memory while it is read back
 
@@ -33,6 +34,8 @@ async def run(
     listing: Sequence[ListedItem],
     plan: Plan,
     now: int,
+    *,
+    sizes_inflate: bool = False,
 ) -> int:
     """Deletes what is due and ends the session with QUIT. Returns how many the server confirmed.
     Raises Pop3Error when the session is lost before QUIT, StoreError."""
@@ -53,7 +56,7 @@ async def run(
         await store.write(
             lambda tx: tx.mark_deleted(account.id, marks.deleted, marks.restored, now)
         )
-    proved = await _proved(store, account, found)
+    proved = await _proved(store, account, found, sizes_inflate=sizes_inflate)
 
     def audit(tx: WriteTx) -> tuple[Sequence[Due], Sequence[int]]:
         still = [each for each in decide(tx) if each.item.id in proved]
@@ -90,8 +93,11 @@ def preview(tx: ReadTx, account: Account, policy: Policy, now: int) -> Sequence[
     return [_row(account, each, now, "planned") for each in found]
 
 
-async def _proved(store: Store, account: Account, found: Sequence[Due]) -> set[int]:
-    """The items whose bytes are in the store as they came, as far as one poll reads back."""
+async def _proved(
+    store: Store, account: Account, found: Sequence[Due], *, sizes_inflate: bool
+) -> set[int]:
+    """The items whose bytes are in the store as they came, as far as one poll reads back; without
+    those that may not be whole, by the size of LIST."""
     proved: set[int] = set()
     octets = 0
     for each in found:
@@ -99,9 +105,10 @@ async def _proved(store: Store, account: Account, found: Sequence[Due]) -> set[i
         if proved and octets > limits.DELETE_READ_BACK:
             break
         item = each.item
-        if await store.read(lambda tx, item=item: _is_whole(tx, item)):  # type: ignore[misc]  # a default binds the loop's value
+        size = await store.read(lambda tx, item=item: _verified(tx, item))  # type: ignore[misc]  # a default binds the loop's value
+        if size is not None and (sizes_inflate or not is_short(each.line, size)):
             proved.add(item.id)
-        else:
+        elif size is None:
             get_logger(account=account.address).error(
                 "a stored message does not verify, so it stays at the provider",
                 uidl=item.uidl,
@@ -110,9 +117,10 @@ async def _proved(store: Store, account: Account, found: Sequence[Due]) -> set[i
     return proved
 
 
-def _is_whole(tx: ReadTx, item: Retained) -> bool:
+def _verified(tx: ReadTx, item: Retained) -> int | None:
+    """The octets of the stored message, or None where they are not what came."""
     if item.message_id is None:
-        return False
+        return None
     content = hashlib.sha256()
     start = 0
     try:
@@ -120,8 +128,8 @@ def _is_whole(tx: ReadTx, item: Retained) -> bool:
             content.update(piece)
             start += len(piece)
     except StoreError:
-        return False
-    return content.digest() == item.digest
+        return None
+    return start if content.digest() == item.digest else None
 
 
 def _row(account: Account, each: Due, now: int, outcome: str) -> ServerDelete:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from bridge.model import AccountState, Endpoint, PollReport
 from bridge.pop3.client import Pop3Error
@@ -77,6 +78,22 @@ def span(seconds: int) -> str:
         if seconds >= 2 * unit:
             return f"{seconds // unit} {name}"
     return f"{max(seconds, 0)} s"
+
+
+def reset(found: int, unseen: int, now: float) -> str:
+    """The notice of a provider that gave new UIDLs to `found` known messages; `unseen` of them
+    were not fetched."""
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    again = found - unseen
+    how = (
+        "their headers: none was fetched again"
+        if not again
+        else f"their content: {again} were fetched once more"
+    )
+    return (
+        f"On {day} the provider gave new ids to {found} messages. They were recognised by {how}, "
+        "none is shown twice."
+    )
 
 
 def next_state(

@@ -7,8 +7,8 @@ had. An item speaks for its delivery while the present listing shows it. Rules:
 - The digest of a delivery that we have: it is that delivery, whatever its UIDL, and also when
   the message was expunged here since (an item outlives its message: a tombstone). No new entry.
 - ... but where another line of the same listing speaks for that delivery already, a server that
-  answers RETR 3 with the body of message 4 looks the same as two identical messages. So the line
-  is settled only when a second session brings the same bytes; until then both are in doubt.
+  line is settled only when a second session brings the same bytes; until then both are in doubt.
+  Then, where LIST told two sizes, the line whose size they have is it, and the other was not had.
 - The fingerprint of a delivery that no line speaks for, and a transport history that differs by
   one hop at most: the provider rewrote the headers. The copy that was stored first is kept. The
   UIDL does not decide here either: a list copy may come under that of the direct copy.
@@ -34,6 +34,7 @@ class Ours:
 
     digest: bytes
     item_id: int | None
+    mistaken: Sequence[int] = ()  # items that were settled by an answer that was not theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,16 @@ class Doubtful:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistaken:
+    """The server answers with the message of another line: this one was not had."""
+
+
+@dataclass(frozen=True, slots=True)
 class New:
     """A delivery that this account never had."""
 
 
-Verdict = Ours | Rewritten | Doubtful | New
+Verdict = Ours | Rewritten | Doubtful | Mistaken | New
 
 
 class Deliveries:
@@ -65,7 +71,7 @@ class Deliveries:
     decides in a draft, and a transaction that fails or runs again leaves nothing behind.
     """
 
-    __slots__ = ("_base", "_fingerprints", "_items", "_owned", "_speakers")
+    __slots__ = ("_base", "_fingerprints", "_items", "_owned", "_sizes", "_speakers")
 
     def __init__(
         self,
@@ -80,10 +86,11 @@ class Deliveries:
         self._fingerprints: dict[bytes, tuple[bytes, ...]] = {}
         self._items: set[bytes] = set()
         self._speakers: dict[bytes, tuple[int, ...]] = {}
+        self._sizes: dict[int, int | None] = {}  # by LIST, of the items that speak
         for item in known:
             self._add(item.id, item.uidl, item.digest, item.fingerprint)
             if item.id in speaking:
-                self._speak(item.digest, item.id)
+                self._speak(item.digest, item.id, item.size)
 
     def draft(self) -> Deliveries:
         return Deliveries(base=self)
@@ -94,6 +101,7 @@ class Deliveries:
         self._fingerprints |= draft._fingerprints
         self._items |= draft._items
         self._speakers |= draft._speakers
+        self._sizes |= draft._sizes
 
     def has(self, digest: bytes) -> bool:
         return digest in self._items or (self._base is not None and self._base.has(digest))
@@ -104,9 +112,15 @@ class Deliveries:
         return below.union(*self._speakers.values())
 
     def recognise(
-        self, item: ListedItem, digest: bytes, fingerprint: bytes, *, confirmed: bool = False
+        self,
+        item: ListedItem,
+        digest: bytes,
+        fingerprint: bytes,
+        *,
+        octets: int | None = None,
+        confirmed: bool = False,
     ) -> Verdict:
-        """What the fetched bytes of a line are.
+        """What the fetched bytes of a line are; `octets` is how many.
 
         `confirmed`: an earlier session had the same bytes for this UIDL, and they were in doubt.
         """
@@ -118,8 +132,8 @@ class Deliveries:
             # RFC 1939 7: a UIDL may be a hash, and identical messages then share it.
             hashed = bool(own) and item.uidl is not None
             speakers = self._speakers_of(digest)
-            if speakers and not hashed and not confirmed:
-                return Doubtful(speakers)
+            if speakers and not hashed:
+                return self._twin(item, digest, speakers, octets, confirmed)
             return Ours(digest, None)
         own_first: list[Ours] = []
         others: list[Ours] = []
@@ -132,11 +146,29 @@ class Deliveries:
         candidates = own_first + others
         return Rewritten(candidates) if candidates else New()
 
+    def _twin(
+        self,
+        item: ListedItem,
+        digest: bytes,
+        speakers: tuple[int, ...],
+        octets: int | None,
+        confirmed: bool,
+    ) -> Verdict:
+        """Two lines have the same bytes: identical messages, or a wrong answer to one of them."""
+        sizes = [self._size_of(each) for each in speakers]
+        told = octets is not None and item.size is not None and item.size not in sizes
+        if told and octets in sizes:
+            return Mistaken() if confirmed else Doubtful(())
+        if not confirmed:
+            return Doubtful(speakers)
+        right = told and octets == item.size and None not in sizes
+        return Ours(digest, None, mistaken=speakers if right else ())
+
     def settle(self, item: ListedItem, item_id: int, digest: bytes, fingerprint: bytes) -> None:
         """The line has its item now, and speaks for the delivery `digest`."""
         if item_id not in self._own(item.uidl, digest):
             self._add(item_id, item.uidl, digest, fingerprint)
-        self._speak(digest, item_id)
+        self._speak(digest, item_id, item.size)
 
     def _add(self, item_id: int, uidl: bytes | None, digest: bytes, fingerprint: bytes) -> None:
         self._owned[uidl, digest] = (*self._own(uidl, digest), item_id)
@@ -145,8 +177,9 @@ class Deliveries:
         if digest not in alike:
             self._fingerprints[fingerprint] = (*alike, digest)
 
-    def _speak(self, digest: bytes, item_id: int) -> None:
+    def _speak(self, digest: bytes, item_id: int, size: int | None) -> None:
         self._speakers[digest] = (*self._speakers_of(digest), item_id)
+        self._sizes[item_id] = size
 
     def _silent(self, own: tuple[int, ...], digest: bytes) -> int | None:
         if not own:
@@ -165,6 +198,11 @@ class Deliveries:
         if found is None and self._base is not None:
             return self._base._with_fingerprint(fingerprint)
         return found or ()
+
+    def _size_of(self, item_id: int) -> int | None:
+        if item_id not in self._sizes and self._base is not None:
+            return self._base._size_of(item_id)
+        return self._sizes.get(item_id)
 
     def _speakers_of(self, digest: bytes) -> tuple[int, ...]:
         found = self._speakers.get(digest)

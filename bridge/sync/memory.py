@@ -12,6 +12,7 @@ from typing import Any
 from bridge.model import Auth
 from bridge.pop3.client import Learnt
 from bridge.sync.settle import Doubts
+from bridge.sync.short import HABIT, Short
 
 SIZES_LIE = 3  # lines whose size changed and whose message did not, and sizes are not compared
 BROKEN_WINDOWS = 2  # sessions, and commands are no longer sent ahead
@@ -29,7 +30,9 @@ class Memory:
     ("host:port") of which `announced` (PIPELINING) and `ahead` (a way to log in) were learnt.
     `top_breaks` counts TOP passes in a row that were cut before they brought anything; until
     `top_rests_until` none is begun. `failing_since` is when an account that never worked was
-    tried first.
+    tried first. `uidls_lie`: the provider gave known UIDLs to other messages, which was last looked
+    for at `probed_at`. `turn` is where what is looked at in turns goes on. `short` are messages
+    shorter than LIST said, `inflated` counts those that stayed so.
     """
 
     items: frozenset[int] = frozenset()
@@ -55,9 +58,19 @@ class Memory:
             return Learnt()
         return Learnt(self.announced, Auth(self.ahead) if self.ahead else None)
 
+    uidls_lie: bool = False
+    probed_at: int = 0
+    turn: int = 0
+    short: tuple[Short, ...] = ()
+    inflated: int = 0
+
     @property
     def pipelining(self) -> bool:
         return self.broken_windows < BROKEN_WINDOWS
+
+    @property
+    def sizes_inflate(self) -> bool:
+        return self.inflated >= HABIT
 
     @property
     def sizes_lie(self) -> bool:
@@ -86,6 +99,11 @@ class Memory:
                 "top_breaks": self.top_breaks,
                 "top_rests_until": self.top_rests_until,
                 "failing_since": self.failing_since,
+                "uidls_lie": self.uidls_lie,
+                "probed_at": self.probed_at,
+                "turn": self.turn,
+                "short": [[_hex(uidl), size, times] for uidl, size, times in self.short],
+                "inflated": self.inflated,
             }
         )
 
@@ -115,6 +133,14 @@ class Memory:
                 top_breaks=int(found.get("top_breaks", 0)),
                 top_rests_until=int(found.get("top_rests_until", 0)),
                 failing_since=None if (since := found.get("failing_since")) is None else int(since),
+                uidls_lie=bool(found.get("uidls_lie", False)),
+                probed_at=int(found.get("probed_at", 0)),
+                turn=int(found.get("turn", 0)),
+                short=tuple(
+                    (bytes.fromhex(uidl), int(size), int(times))
+                    for uidl, size, times in found.get("short", ())
+                ),
+                inflated=int(found.get("inflated", 0)),
             )
         except (ValueError, TypeError, LookupError, AttributeError):
             return cls()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -38,12 +39,12 @@ from bridge.model import (
     ServerDelete,
 )
 from bridge.pop3.client import Pop3Error, Pop3Session
-from bridge.spool import Spool
+from bridge.spool import Spool, ensure_room
 from bridge.store.api import ReadTx, Store, WriteTx
-from bridge.sync import backlog, deletes, poison, stubs
+from bridge.sync import backlog, deletes, poison, short, stubs, trust
 from bridge.sync.alerts import Alerts
 from bridge.sync.collect import Collector, Tally, shielded
-from bridge.sync.explain import NoPassword, explain, next_state
+from bridge.sync.explain import NoPassword, explain, next_state, reset
 from bridge.sync.headers import Unspoken
 from bridge.sync.identity import Deliveries
 from bridge.sync.memory import BROKEN_TOPS, BROKEN_WINDOWS, TOP_RESTS_SECONDS, Memory
@@ -53,6 +54,7 @@ from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reu
 from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import Line, forgettable
 
+_ODDITIES = 100  # sorts of them that are told for an account
 _NOTICE_DAYS = 7  # that the state of an account tells of a thing that is over
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
@@ -71,6 +73,10 @@ class _Work:
     items: Sequence[KnownItem]  # all that is known; empty where nothing is to be fetched
     known: Deliveries
     poisons: Mapping[Line, Poison]
+    doubted: frozenset[int]  # items whose lines are fetched again
+    shorts: Mapping[Line, bytes] = field(default_factory=dict)
+    probe: ListedItem | None = None  # looked at although nothing speaks against it
+    moved: set[int] = field(default_factory=set)  # numbers of lines with the UIDL of another one
     failures: list[poison.Failure] = field(default_factory=list)
 
 
@@ -91,6 +97,7 @@ class Poller:
         self._spool_dir = spool_dir
         self._memory: dict[AccountId, Memory] = {}
         self._states: dict[str, AccountState] | None = None
+        self._told: dict[AccountId, set[str]] = {}
         self._running: dict[AccountId, asyncio.Lock] = {}
         self._tallies: dict[str, tuple[Tally, float]] = {}
 
@@ -198,10 +205,17 @@ class Poller:
             tally.doing = "reading the listing"
             listing = await session.listing()
             tally.listed = len(listing)
+            self._oddities(account, session)
+            if memory.uidls_lie:
+                listing = trust.without_uidls(listing)
             work = await self._plan(account, session, listing, tally)
-            await self._fetch(work)
+            try:
+                await self._fetch(work)
+            finally:
+                if work.plan.alarm is Alarm.RESET and tally.relinked and not tally.notice:
+                    tally.notice = reset(tally.relinked, tally.relinked_unseen, self._wall())
             clean = not tally.unsettled
-            if clean and not work.plan.alarm:
+            if clean and not work.plan.alarm and not session.degraded:
                 tally.doing = "deleting at the provider"
                 policy = self.policies.get(account.id, FOREVER)
                 if policy.deletes or work.memory.tracks_devices:
@@ -226,6 +240,8 @@ class Poller:
         if memory.broken_windows and tally.done:
             # Where windows broke again and again, one more chance, and the next break ends it.
             self._learn(account, broken_windows=0 if memory.pipelining else BROKEN_WINDOWS - 1)
+        if session.gave_up_pipelining:
+            self._learn(account, broken_windows=BROKEN_WINDOWS)
 
     async def _plan(
         self,
@@ -239,18 +255,29 @@ class Poller:
 
         def look(tx: ReadTx) -> tuple[_Work, Sequence[int]]:
             items = tx.maildrop(account.id)
-            todo = plan(listing, items, now, memory.items, sizes_lie=memory.sizes_lie)
+            again = short.due(memory.short, items)
+            doubted = memory.items | again
+            todo = plan(listing, items, now, doubted, sizes_lie=memory.sizes_lie)
+            probe = None
+            if listing and listing[-1].number in todo.paired and memory.probed_at:
+                probe = listing[-1] if now - memory.probed_at >= DAY else None
             # A poll without news needs no index over what is known.
-            wanted = items if todo.fetch or todo.suspects else ()
+            wanted = items if todo.fetch or todo.suspects or probe else ()
             known = Deliveries(wanted, todo.speaking)
             poisons = {(each.uidl, each.size): each for each in tx.poisons(account.id)}
-            work = _Work(account, session, listing, tally, memory, todo, wanted, known, poisons)
+            work = _Work(
+                account, session, listing, tally, memory, todo, wanted, known, poisons, doubted
+            )
+            work.shorts = {(i.uidl, i.size): i.digest for i in items if i.id in again}
+            work.probe = probe
             return work, forgettable(tx, todo.forget, now)
 
         work, forget = await self._store.read(look)
         todo = work.plan
         tally.stored = len(todo.speaking)
         self._tell(work, now)
+        if work.probe is not None or not memory.probed_at:
+            self._learn(account, probed_at=now)
 
         def note(tx: WriteTx) -> None:
             if todo.mark:
@@ -275,6 +302,11 @@ class Poller:
                 "The provider suddenly lists no messages at all. Nothing was removed here; it is "
                 "looked at again at the next poll."
             )
+        elif work.memory.uidls_lie:
+            work.tally.notice = (
+                "This server gives the ids of its messages to others later: mail is recognised "
+                f"by its content, and the headers of {without} messages are read at each poll."
+            )
         elif without and without == len(work.listing):
             work.tally.notice = (
                 "This server gives no ids to its messages: mail is recognised by its content, and "
@@ -294,6 +326,15 @@ class Poller:
         if changes:
             self._learn(work.account, **changes)
 
+    def _oddities(self, account: Account, session: Pop3Session) -> None:
+        """What the server gets wrong and we can bear, in the log once for each sort."""
+        told = self._told.setdefault(account.id, set())
+        for notice in session.notices:
+            sort = re.sub(r"\d+", "N", notice)
+            if sort not in told and len(told) < _ODDITIES:
+                told.add(sort)
+                get_logger(account=account.address).warning("the server is odd", notice=notice)
+
     # --- fetching ---------------------------------------------------------------------------
 
     async def _fetch(self, work: _Work) -> None:
@@ -310,9 +351,11 @@ class Poller:
         tally.todo = len(flow) + len(queue.alone)
         tally.todo_octets = sum(line.size or 0 for line in (*flow, *queue.alone))
         before = self._memory[account.id]
+        if flow or queue.alone:
+            ensure_room(self._spool_dir)
         collector = Collector(
             self._store, self._wall, account, work.session, work.known, tally,
-            before.pairs, work.poisons,
+            before.pairs, work.poisons, work.shorts,
         )  # fmt: skip
         whole = False
         try:
@@ -330,7 +373,8 @@ class Poller:
                 doubts[0].update(before.items)
                 doubts[1].update(before.pairs)
             self._learn(account, items=frozenset(doubts[0]), pairs=frozenset(doubts[1]))
-            self._note_sizes(work, collector)
+            self._note_trust(work, collector)
+            self._note_short(work, collector)
         if tally.refusal is not None and not tally.new and not tally.relinked:
             raise tally.refusal
         if self._memory[account.id].backlog is not None and not tally.unsettled:
@@ -387,13 +431,25 @@ class Poller:
                 collector.failures[-1] = replace(collector.failures[-1], subject=subject)
 
     async def _reconcile(self, work: _Work) -> Sequence[ListedItem]:
-        """The TOP pass; returns what is left to be fetched."""
+        """What is left to be fetched when headers have told what they can, and taking turns where
+        nothing tells which lines are known."""
+        lines = work.plan.fetch if self._tops_rest(work) else await self._by_headers(work)
+        if work.items and any(line.uidl is None for line in lines):
+            speaking = work.known.speaking()
+            silent = [item for item in work.items if item.id not in speaking]
+            turn = self._memory[work.account.id].turn
+            chosen, turn = trust.take_turns(lines, silent, turn)
+            work.tally.stored += len(lines) - len(chosen)
+            self._learn(work.account, turn=turn)
+            return chosen
+        return lines
+
+    async def _by_headers(self, work: _Work) -> Sequence[ListedItem]:
+        """The TOP pass."""
         todo, tally = work.plan, work.tally
         lines = todo.fetch
-        if self._tops_rest(work):
-            return lines
         if work.items and lines:
-            unspoken = Unspoken(work.listing, work.items, todo.speaking, work.memory.items)
+            unspoken = Unspoken(work.listing, work.items, todo.speaking, work.doubted)
             tally.doing = "comparing headers"
 
             async def matched(matches: Sequence[Match]) -> None:
@@ -405,21 +461,20 @@ class Poller:
             except Pop3Error:
                 self._note_broken_top(work, brought=tally.relinked > before)
                 raise
-            finally:
-                if todo.alarm is Alarm.RESET and (found := tally.relinked - before):
-                    day = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
-                    tally.notice = tally.notice or (
-                        f"On {day} the provider gave new ids to {found} messages. They were "
-                        "recognised by their headers: none was fetched again, none is shown twice."
-                    )
-        if todo.suspects:
-            start = int(self._wall()) // 60 * SUSPECTS % len(todo.suspects)
-            some = (*todo.suspects[start:], *todo.suspects[:start])[:SUSPECTS]
+        if suspects := todo.suspects:
+            turn = self._memory[work.account.id].turn
+            start = turn % len(suspects)
+            suspects = (*suspects[start:], *suspects[:start])[:SUSPECTS]
+            self._learn(work.account, turn=turn + len(suspects))
+        if work.probe is not None and work.probe not in suspects:
+            suspects = (*suspects, work.probe)
+        if suspects:
             try:
-                other = await reused(work.session, some, lambda n: todo.paired[n].headers)
+                other = await reused(work.session, suspects, lambda n: todo.paired[n].headers)
             except Pop3Error:
                 self._note_broken_top(work, brought=False)
                 raise
+            work.moved.update(line.number for line in other)
             lines = sorted((*lines, *other), key=lambda line: line.number)
         return lines
 
@@ -468,12 +523,35 @@ class Poller:
             work.known.settle(line, number, item.digest, item.fingerprint)
             work.tally.stored += 1
             work.tally.relinked += number != item.id
+            work.tally.relinked_unseen += number != item.id
+            if number != item.id:
+                work.moved.add(line.number)
             resized += number == item.id and line.size != item.size
         if resized:
             self._learn(account, resized=self._memory[account.id].resized + resized)
 
-    def _note_sizes(self, work: _Work, collector: Collector) -> None:
-        """Lines that were fetched because of their size alone, and are what they were."""
+    def _note_short(self, work: _Work, collector: Collector) -> None:
+        memory = self._memory[work.account.id]
+        if memory.sizes_inflate:
+            return
+        if short.is_habit(len(collector.short), len(collector.came)):
+            self._learn(work.account, short=(), inflated=short.HABIT)
+            return
+        left, stayed = short.after(memory.short, collector.came, collector.short)
+        self._learn(work.account, short=tuple(left), inflated=memory.inflated + stayed)
+        if collector.short:
+            work.tally.notice = work.tally.notice or short.notice(len(collector.short))
+
+    def _note_trust(self, work: _Work, collector: Collector) -> None:
+        """Lines whose UIDL was that of another message; and those that were fetched because of
+        their size alone, and are what they were."""
+        found = trust.reused(work.listing, work.items, work.moved | collector.others)
+        probed = work.probe.number if work.probe is not None else None
+        if trust.lost(found, len(work.listing), probed):
+            get_logger(account=work.account.address).warning(
+                "UIDLs go to other messages, so they are not believed", lines=len(found)
+            )
+            self._learn(work.account, uidls_lie=True)
         if not collector.unchanged:
             return
         resized = count_resized(work.plan, work.items, collector.unchanged)
@@ -494,7 +572,7 @@ class Poller:
     async def _delete(self, work: _Work, policy: Policy) -> None:
         work.tally.deleted = await deletes.run(
             self._store, work.session, work.account, policy, work.listing, work.plan,
-            int(self._wall()),
+            int(self._wall()), sizes_inflate=self._memory[work.account.id].sizes_inflate,
         )  # fmt: skip
 
     # --- what is kept -----------------------------------------------------------------------

@@ -31,6 +31,7 @@ from bridge.sync.headers import header_fingerprint
 from bridge.sync.identity import (
     Deliveries,
     Doubtful,
+    Mistaken,
     New,
     Ours,
     Rewritten,
@@ -40,6 +41,7 @@ from bridge.sync.identity import (
 from bridge.sync.plan import DAY
 
 _HEADER_READ = 64 * 1024  # octets of a stored message that are read for its Received fields
+_PIECE = 1024 * 1024  # octets of two messages that are compared at once
 _FORGET_LOOKS = 1_000  # items a poll
 
 Line = tuple[bytes | None, int | None]
@@ -70,6 +72,8 @@ class Settled:
     doubted_items: frozenset[int]
     doubted_bytes: Doubts
     unchanged: frozenset[int] = frozenset()  # numbers of lines that are what their UIDL was
+    others: frozenset[int] = frozenset()  # numbers of lines that are something else
+    mistaken: tuple[ListedItem, ...] = ()  # lines for which the server sent another message
 
     @property
     def doubts(self) -> int:
@@ -84,9 +88,11 @@ def settle(
     seen: Doubts,
     now: int,
     poisons: Mapping[Line, Poison] = MappingProxyType({}),
+    shorts: Mapping[Line, bytes] = MappingProxyType({}),
 ) -> Settled:
     """The transaction of a batch. Leaves `known` alone, so that it may run again. `poisons` are
-    those that could not be had before: what is shown for them goes when they come."""
+    those that could not be had before, `shorts` the digests of what came shorter than LIST said:
+    what is shown for them goes when they come whole."""
     draft = known.draft()
     fresh = False
     mailbox: Mailbox | None = None
@@ -94,17 +100,31 @@ def settle(
     doubted_items: set[int] = set()
     doubted_bytes: set[tuple[bytes | None, bytes]] = set()
     unchanged: set[int] = set()
+    others: set[int] = set()
+    mistaken: list[ListedItem] = []
     for fetched in batch:
         item, digest, structure = fetched.item, fetched.digest, fetched.structure
         pair = (item.uidl, digest)
-        verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
+        verdict = draft.recognise(
+            item,
+            digest,
+            structure.fingerprint,
+            octets=len(fetched.octets),
+            confirmed=pair in seen,
+        )
         if isinstance(verdict, New | Rewritten):
             verdict = _imported(tx, account, digest, structure) or verdict
         if not fresh and isinstance(verdict, New | Rewritten) and tx.message_by_digest(digest):
             # Another account has these bytes, or this one does since the poll began.
             draft = Deliveries(tx.maildrop(account.id), draft.speaking())
             fresh = True
-            verdict = draft.recognise(item, digest, structure.fingerprint, confirmed=pair in seen)
+            verdict = draft.recognise(
+                item,
+                digest,
+                structure.fingerprint,
+                octets=len(fetched.octets),
+                confirmed=pair in seen,
+            )
         if isinstance(verdict, Rewritten):
             verdict = next(
                 (ours for ours in verdict.candidates if _rewritten(tx, ours.digest, structure)),
@@ -114,8 +134,14 @@ def settle(
             doubted_items.update(verdict.items)
             doubted_bytes.add(pair)
             continue
+        if isinstance(verdict, Mistaken):
+            mistaken.append(item)
+            doubted_bytes.add(pair)
+            continue
         if isinstance(verdict, Ours):
             delivery, item_id = verdict.digest, verdict.item_id
+            if verdict.mistaken:
+                tx.forget_items(verdict.mistaken)
         else:
             delivery, item_id = digest, None
             if mailbox is None:
@@ -123,6 +149,9 @@ def settle(
             message = tx.add_message(NewMessage(fetched.octets, digest, structure))
             tx.add_entry(mailbox.id, message, internaldate=internaldate(structure, now))
             new += 1
+            before = shorts.get((item.uidl, item.size))
+            if before is not None and _completes(tx, before, fetched.octets):
+                tx.withdraw(account.login_id, before)
         if item_id is None:
             item_id = tx.settle_item(
                 account.id,
@@ -133,6 +162,7 @@ def settle(
                 headers=header_fingerprint(structure.header),
             )
             relinked += isinstance(verdict, Ours)
+            others.add(item.number)
         else:
             tx.relink_item(item_id, item, now)
             unchanged.add(item.number)
@@ -149,6 +179,8 @@ def settle(
         frozenset(doubted_items),
         frozenset(doubted_bytes),
         frozenset(unchanged),
+        frozenset(others),
+        tuple(mistaken),
     )
 
 
@@ -184,6 +216,23 @@ def _imported(tx: WriteTx, account: Account, digest: bytes, structure: Structure
             tx.claim_import(account.login_id, found)
             return Ours(found, None)
     return None
+
+
+def _completes(tx: ReadTx, digest: bytes, octets: Octets) -> bool:
+    """Whether the message is the stored one and more: it begins with all of it, but for the line
+    end that the server put at its end."""
+    message = tx.message_by_digest(digest)
+    start = 0
+    while message is not None:
+        piece = tx.octets(message, start, start + _PIECE)
+        if not piece:
+            return start < len(octets)
+        last = not tx.octets(message, start + len(piece), start + len(piece) + 1)
+        expected = piece.removesuffix(b"\r\n") if last else piece
+        if octets[start : start + len(expected)] != expected:
+            return False
+        start += len(piece)
+    return False
 
 
 def _rewritten(tx: ReadTx, digest: bytes, structure: Structure) -> bool:

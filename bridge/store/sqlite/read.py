@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import starmap
 from typing import Any
@@ -129,6 +129,16 @@ class SqliteRead:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self.failure: sqlite3.Error | None = None
+
+    def _each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
+        """As `_all`, for very many rows that become something else one by one."""
+        if self.failure is not None:
+            raise store_error(self.failure)
+        try:
+            yield from self._db.execute(sql, parameters)
+        except sqlite3.Error as error:
+            self.failure = error
+            raise store_error(error) from error
 
     def _all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         if self.failure is not None:
@@ -348,7 +358,7 @@ class SqliteRead:
     # --- maildrops ----------------------------------------------------------------------
 
     def maildrop(self, account: AccountId) -> Sequence[KnownItem]:
-        rows = self._all(
+        rows = self._each(
             """SELECT i.id, i.uidl, i.size, i.digest, i.fingerprint,
                 CASE WHEN i.last_poll IS NULL THEN max(i.listed_at, a.listed_at)
                      ELSE i.listed_at END,
