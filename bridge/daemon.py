@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,7 @@ from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
 from bridge.imap.table import ROWS
-from bridge.model import Account, PollReport, Quota, Secret, ServerDelete
+from bridge.model import Account, MaildropFacts, PollReport, Quota, Secret, ServerDelete
 from bridge.profiles.access import Access, access
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
@@ -48,6 +48,7 @@ from bridge.sync.retention import Policy
 from bridge.sync.schedule import Job, NoSuchAccount, Schedule
 from bridge.tls import CertificateError, ServerCertificate, lan_addresses
 from bridge.transfer.door import LocalDoor
+from bridge.trials import Trials
 from bridge.web.devices import NewDevice
 from bridge.web.phone import PhonePages
 from bridge.web.server import PublicSide, WebServer
@@ -84,6 +85,7 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.config_path: Path | None = None  # where `reread` finds it
         self.imap_ports: list[int] = []
         self.imap_tls_ports: list[int] = []
         self.certificate: ServerCertificate
@@ -147,6 +149,8 @@ class Daemon:
         recent.install()
         stack.callback(recent.remove)
         self._desk = RealDesk(self, recent, self._grants)
+        self._trials = Trials(self)
+        stack.callback(self._trials.close)
         public = await asyncio.to_thread(self._public, settings)
         if public is not None:
             stack.callback(public.sessions.close)
@@ -156,6 +160,7 @@ class Daemon:
         self._schedule = Schedule(self._poller.poll)
         self._imap.services.on_interest = self._schedule.interest
         self._poller.on_login = self._desk.logged_in
+        self._poller.on_listing = self._trials.listed
         self._poller.alerts.ends = self._sign_in_ends
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
@@ -225,11 +230,15 @@ class Daemon:
                 self._accounts[each.address],
                 each.endpoint,
                 each.interval,
-                _Credential(each, self._grants, self._desk.candidate),
-                known.get(each.address),
+                _Credential(each, self._grants, self._candidate),
+                None if self._trials.is_tried(each.address) else known.get(each.address),
             )
             for each in settings.accounts
         )
+
+    def _candidate(self, address: str) -> Secret | None:
+        """A password that is being tried; it goes before the one that is saved."""
+        return self._trials.candidate(address) or self._desk.candidate(address)
 
     async def _sign_in_ends(self, address: str) -> int | None:
         return await asyncio.to_thread(self._grants.ends_at, address)
@@ -276,6 +285,23 @@ class Daemon:
         self._imap.services.rev2 = settings.imap.rev2
         await self._take_accounts(settings)
         self.config = settings
+
+    async def reread(self) -> None:
+        """Takes the config file anew; what was tried and is not in it goes. Raises ConfigError and
+        what `reload` raises."""
+        if self.config_path is None:
+            raise ConfigError([])
+        settings = await asyncio.to_thread(config.load, self.config_path)
+        self._trials.forget()
+        await self.reload(settings)
+
+    async def try_account(
+        self, account: Mapping[str, object], password: Secret | None
+    ) -> MaildropFacts | PollReport:
+        """Logs in with an account that the config does not have, by its first poll, which goes on:
+        what the maildrop holds, or the report of a poll that failed. The account stays until
+        `reread`, which finds it in the config or lets it go. Raises ValueError."""
+        return await self._trials.run(account, password)
 
     @property
     def page_url(self) -> str:
@@ -471,6 +497,7 @@ async def _serve(config_path: Path, settings: Config) -> int:
         loop.add_signal_handler(number, on_stop)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     daemon = Daemon(settings)
+    daemon.config_path = config_path
     async with daemon:
         log.info(
             "listening",
@@ -493,7 +520,7 @@ async def _reload_on(hangup: asyncio.Event, daemon: Daemon, config_path: Path) -
         await hangup.wait()
         hangup.clear()
         try:
-            await daemon.reload(await asyncio.to_thread(config.load, config_path))
+            await daemon.reread()
         except ConfigError as error:
             for mistake in error.mistakes:
                 log.error("config not taken", mistake=str(mistake))

@@ -461,6 +461,16 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class MaildropFacts:
+    """What a provider lists for an account: messages, their octets as LIST has them, and whether
+    each has an id of its own (UIDL, RFC 1939 7) by which it is known again."""
+
+    messages: int
+    octets: int
+    stable_ids: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AccountState:
     """The state of an account that a person can read; kept over restarts.
 

@@ -49,13 +49,18 @@ ROWS = {
     "bridge.web": 4,
     "bridge.sync.schedule": 4,
     "bridge.transfer": 4,
+    "bridge.arrival": 4,
     "bridge.desk": 4,
+    "bridge.trials": 4,
     "bridge.daemon": 5,
     "bridge.cli": 5,
     "bridge.__main__": 5,
 }
 PACKAGES = {"bridge", "bridge.imap", "bridge.pop3", "bridge.sync", "bridge.web"}
-OPEN_IN_CONFIG = {"bridge.config", "bridge.cli", "bridge.daemon", "bridge.desk"}
+OPEN_IN_CONFIG = {"bridge.config", "bridge.cli", "bridge.daemon", "bridge.desk"} | {
+    "bridge.arrival",
+    "bridge.trials",
+}
 NOT_PURE = {
     "asyncio", "socket", "ssl", "threading", "time", "os", "logging", "structlog", "subprocess",
     "concurrent", "multiprocessing", "select", "selectors", "signal", "uvloop",

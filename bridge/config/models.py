@@ -31,6 +31,7 @@ from bridge.auth.secrets import read_secret, run_secret
 from bridge.config import values
 from bridge.config.values import quoted
 from bridge.config.values import wrong as _wrong
+from bridge.discovery import providers
 from bridge.model import Auth, Endpoint, Proxy, Secret, Security
 from bridge.profiles.access import Access
 from bridge.profiles.settings import ClientSettings, MailServer
@@ -437,6 +438,19 @@ class Pop3Config(_HasSecret):
     allow_plaintext: bool = Field(default=False, description="true or false", examples=["true"])
 
 
+class SmtpConfig(_Section):
+    """Where devices send mail of an address: at its provider, with its provider's password."""
+
+    host: Name = Field(description="a host name", examples=["smtp.example.org"])
+    port: int = Field(
+        default=465, ge=1, le=65535, description="a number from 1 to 65535", examples=[465]
+    )
+    security: Literal["tls", "starttls"] = Field(
+        default="tls", description="tls or starttls", examples=["tls"]
+    )
+    username: Name | None = Field(default=None, description="text", examples=["me@example.org"])
+
+
 class KeepOnServer(_Section):
     """What may be deleted at the provider, and when: seconds and octets; nothing by default."""
 
@@ -465,6 +479,9 @@ class AccountConfig(_Section):
         default=KeepOnServer(),
         description="forever, days such as 30d, or a mapping of rules",
         examples=["forever", "{days: 30, after_device_delete: 7d, max_size: 800MB}"],
+    )
+    smtp: SmtpConfig | None = Field(
+        default=None, description="a section", examples=["{host: smtp.example.org}"]
     )
     login: Name | None = Field(default=None, description="text", examples=["family"])
     mailbox: Annotated[str, BeforeValidator(_mailbox)] = Field(
@@ -495,10 +512,16 @@ class AccountConfig(_Section):
 
     @property
     def outgoing(self) -> MailServer:
-        """Where mail of this address is sent: a guess beside the POP3 server, `pop.gmx.net` ->
-        `smtp.gmx.net`."""
-        host = re.sub(r"^(?:pops?|pop3s?|mail)\.", "smtp.", self.pop3.host)
-        return MailServer(host, 465, Security.TLS, self.pop3.username)
+        """Where mail of this address is sent: as the file says, else as the table of providers
+        knows, else a guess beside the POP3 server: `pop.example.org` -> `smtp.example.org`."""
+        pop3, smtp = self.pop3, self.smtp
+        if smtp is not None:
+            username = smtp.username or pop3.username
+            return MailServer(smtp.host, smtp.port, Security(smtp.security), username)
+        provider = providers.of_host(pop3.host)
+        known = provider.outgoing(pop3.username) if provider is not None else None
+        host = re.sub(r"^(?:pops?|pop3s?|mail)\.", "smtp.", pop3.host)
+        return known or MailServer(host, 465, Security.TLS, pop3.username)
 
     def password(self) -> Secret:
         """The provider's password, read anew each time. Blocks (a file, a command of up to 30 s):

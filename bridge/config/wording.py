@@ -85,6 +85,7 @@ def _unknown(key: str, owner: type[BaseModel] | None) -> tuple[str, str]:
 
 _HOMES: dict[type[BaseModel], str] = {
     models.Pop3Config: "under pop3",
+    models.SmtpConfig: "under smtp",
     models.OAuthConfig: "under pop3.oauth",
     models.AccountConfig: "into an account",
     models.LoginConfig: "into a login",
@@ -101,6 +102,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "accounts": models.AccountConfig,
     "pop3": models.Pop3Config,
     "keep_on_server": models.KeepOnServer,
+    "smtp": models.SmtpConfig,
     "oauth": models.OAuthConfig,
     "logins": models.LoginConfig,
 }

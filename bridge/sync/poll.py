@@ -32,6 +32,7 @@ from bridge.model import (
     Endpoint,
     KnownItem,
     ListedItem,
+    MaildropFacts,
     Poison,
     PollReport,
     Progress,
@@ -85,12 +86,14 @@ class Poller:
 
     `wall` tells the time in seconds since the epoch; in `spool_dir` a large message waits for the
     store. `policies` says what may be deleted at the provider, by account: nothing by default.
-    `on_login` is told the address of an account whose login at the provider worked.
+    `on_login` is told the address of an account whose login at the provider worked, `on_listing`
+    what its maildrop holds.
     """
 
     def __init__(self, store: Store, *, wall: Callable[[], float], spool_dir: Path) -> None:
         self.policies: Mapping[AccountId, Policy] = {}
         self.on_login: Callable[[str], None] = lambda address: None
+        self.on_listing: Callable[[str, MaildropFacts], None] = lambda address, facts: None
         self.alerts = Alerts(store, wall=wall, folder=spool_dir)
         self._store = store
         self._wall = wall
@@ -208,6 +211,7 @@ class Poller:
             self._oddities(account, session)
             if memory.uidls_lie:
                 listing = trust.without_uidls(listing)
+            self.on_listing(account.address, _facts(listing))
             work = await self._plan(account, session, listing, tally)
             try:
                 await self._fetch(work)
@@ -628,3 +632,10 @@ class Poller:
         except Exception as exc:
             # A full disk: the report itself still reaches whoever asked.
             get_logger(account=account.address).error("poll not recorded", error=str(exc))
+
+
+def _facts(listing: Sequence[ListedItem]) -> MaildropFacts:
+    ids = {item.uidl for item in listing if item.uidl is not None}
+    return MaildropFacts(
+        len(listing), sum(item.size or 0 for item in listing), len(ids) == len(listing)
+    )

@@ -2,9 +2,8 @@
 
     web.listen               the page (`site`)  GET /livez /readyz /metrics /status.json
     data_dir/control.sock    GET /status  POST /poll?address=
-                             POST /accounts/pause?address=  POST /accounts/resume?address=
                              GET /deletes?address=  GET /deletes/planned?address=
-                             and those of devices.py
+                             and those of accounts.py and devices.py
                              /transfer/...  POST /backup?path=  (`bridge.web.transfer`)
 
 Rules:
@@ -38,6 +37,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bridge.model import PollReport, ServerDelete
 from bridge.web import control_socket
+from bridge.web.accounts import AccountControl, account_routes
 from bridge.web.devices import DeviceControl, device_routes
 from bridge.web.guard import Guard
 from bridge.web.listener import Listener, bound_socket, is_loopback
@@ -48,7 +48,7 @@ from bridge.web.status import Json, Status, delete_json, report_json, status_jso
 from bridge.web.transfer import Transfers, transfer_routes
 
 
-class Control(DeviceControl, Transfers, Protocol):
+class Control(AccountControl, DeviceControl, Transfers, Protocol):
     """What the daemon answers and does."""
 
     async def status(self) -> Status: ...
@@ -56,10 +56,6 @@ class Control(DeviceControl, Transfers, Protocol):
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         """Polls one account or all now, or joins the poll under way. Raises LookupError with a
         sentence when there is no such account."""
-        ...
-
-    async def pause(self, address: str, *, paused: bool) -> None:
-        """Leaves an account alone, or takes it up again. Raises LookupError as `poll`."""
         ...
 
     async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
@@ -220,14 +216,6 @@ def control_app(daemon: Control) -> Starlette:
             return _json({"error": str(error.args[0] if error.args else error)}, 404)
         return _json([report_json(each) for each in reports])
 
-    async def pause(request: Request) -> Response:
-        address = request.query_params.get("address", "")
-        try:
-            await daemon.pause(address, paused=request.url.path.endswith("/pause"))
-        except LookupError as error:
-            return _json({"error": str(error.args[0] if error.args else error)}, 404)
-        return _json({"address": address, "paused": request.url.path.endswith("/pause")})
-
     async def deletes(request: Request) -> Response:
         found = await daemon.deletes(request.query_params.get("address"))
         return _json([delete_json(each) for each in found])
@@ -243,10 +231,9 @@ def control_app(daemon: Control) -> Starlette:
         routes=[
             Route("/status", status, methods=["GET"]),
             Route("/poll", poll, methods=["POST"]),
-            Route("/accounts/pause", pause, methods=["POST"]),
-            Route("/accounts/resume", pause, methods=["POST"]),
             Route("/deletes", deletes, methods=["GET"]),
             Route("/deletes/planned", planned, methods=["GET"]),
+            *account_routes(daemon),
             *device_routes(daemon),
             *transfer_routes(daemon),
         ]

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bridge.auth.devices import DeviceState, find
-from bridge.model import Device, DeviceId, DeviceProof, Secret, Security
+from bridge.model import (
+    Device,
+    DeviceId,
+    DeviceProof,
+    MaildropFacts,
+    PollReport,
+    Secret,
+    Security,
+)
 from bridge.profiles.access import Access
 from bridge.profiles.settings import ClientSettings, MailServer
 from bridge.store.api import DeviceExists
@@ -27,6 +35,13 @@ class FakeDevices(NoTransfers):
         if address == "nobody":
             raise LookupError("there is no account nobody; the config names the accounts")
         (self.paused.add if paused else self.paused.discard)(address)
+
+    async def try_account(
+        self, account: Mapping[str, object], password: Secret | None
+    ) -> MaildropFacts | PollReport:
+        raise ValueError("nothing is tried here")
+
+    async def reread(self) -> None: ...
 
     async def devices(self, login: str | None) -> Sequence[DeviceState]:
         if login not in (None, "me@gmx.de"):
