@@ -166,12 +166,12 @@ def _pair(key: str, value: object, most: int = _MOST) -> str:
 
 
 def _json(_: object, __: str, event: _Event) -> str:
-    shown = {
+    values = {
         key: value
         if value is None or isinstance(value, (bool, int, float))
         else shown(value, _MOST_TRACE if key == "exception" else _MOST)
         for key, value in event.items()
     }
-    ordered: dict[str, object] = {"time": shown.pop("time"), "level": shown.pop("level", "info")}
-    ordered.update(shown)
+    ordered: dict[str, object] = {"time": values.pop("time"), "level": values.pop("level", "info")}
+    ordered.update(values)
     return json.dumps(ordered, ensure_ascii=False)

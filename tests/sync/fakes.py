@@ -56,6 +56,9 @@ class FakeTx:
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
         return list(self.messages.values())[message][start:end]
 
+    def awaited(self, login: LoginId, digest: bytes, fingerprint: bytes) -> Sequence[bytes]:
+        return ()  # nothing was imported
+
     def add_message(self, message: NewMessage) -> MessageId:
         self.messages.setdefault(message.digest, message.octets[:])
         return MessageId(list(self.messages).index(message.digest))
