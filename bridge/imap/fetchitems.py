@@ -9,15 +9,18 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge import limits
 from bridge.imap.objectids import email_id, thread_id
+from bridge.imap.ondisk import OnDisk
 from bridge.imap.protocol.fetch import Binary, BinarySize, Item, Section, Simple
 from bridge.imap.protocol.responses import internaldate, string
 from bridge.mime.decoding import Decoder
+from bridge.mime.parser import rev2_structures
 from bridge.mime.section import Span, filter_fields, find, walk
 from bridge.mime.tree import Kind
 from bridge.model import EntryRow, MessageId
@@ -92,6 +95,8 @@ def columns(items: Iterable[Item]) -> tuple[Columns, ...]:
     """What the store must join for these items."""
     needed: set[Columns] = set()
     for item in items:
+        if item.rev2:
+            needed.update(("bodystructure", "parts"))
         if isinstance(item, Simple):
             needed.update(COLUMNS.get(item.name, ()))
         elif item.path:
@@ -111,6 +116,7 @@ def is_short(item: Item) -> bool:
 def short(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> bytes:
     """What `is_short` items print, b"RFC822.SIZE 812 ENVELOPE (...)"."""
     made = []
+    row = _as_rev2(row, items, tx)
     for item in items:
         if isinstance(item, Simple):
             made.append(SIMPLE[item.name](row))
@@ -150,6 +156,7 @@ def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> 
     pieces: list[Piece] = []
     ready = [b"* %d FETCH (" % known.number]  # small things, joined before anything large
     room = LONG  # octets that are read here and now; a command may ask for many sections
+    row = _as_rev2(row, items, tx)
     for at, item in enumerate(items):
         if at:
             ready.append(b" ")
@@ -172,6 +179,18 @@ def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> 
     pieces.append(b"".join(ready))
     return pieces
 
+
+def _as_rev2(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> EntryRow:
+    """The row as IMAP4rev2 sees it, which differs where there is a message/global inside: so rare
+    that it is taken apart when somebody asks."""
+    if not any(item.rev2 for item in items) or not _GLOBAL.search(row.bodystructure):
+        return row
+    octets = OnDisk(tx, row.message_id, row.size)
+    bodystructure, body, parts = rev2_structures(octets)
+    return row._replace(bodystructure=bodystructure, body=body, parts=parts)
+
+
+_GLOBAL = re.compile(rb'"message" "global"', re.IGNORECASE)
 
 SIMPLE: dict[str, Callable[[EntryRow], bytes]] = {
     "ENVELOPE": lambda row: b"ENVELOPE " + row.envelope,

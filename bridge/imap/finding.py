@@ -13,16 +13,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import SupportsIndex
 
 from bridge.imap.columns import FIELDS
 from bridge.imap.mailboxes import runs
 from bridge.imap.matching import Cost, Known, Plan, Stored, figure
+from bridge.imap.ondisk import OnDisk
 from bridge.imap.protocol.search import HeaderHas, Key, leaves
 from bridge.imap.session import Session
 from bridge.imap.view import View
 from bridge.mime.text import fold
-from bridge.model import EntryRow, MailboxId, MessageId, Octets
+from bridge.model import EntryRow, MailboxId, Octets
 from bridge.store.api import Columns, ReadTx
 
 ROWS = 200  # messages with their headers that are looked at in one visit to the store
@@ -179,7 +179,7 @@ def _look(
             read += row.size
             if row.size <= WHOLE:
                 return tx.octets(row.message_id)
-            return _OnDisk(tx, row.message_id, row.size)
+            return OnDisk(tx, row.message_id, row.size)
 
         for covered, (at, uid) in enumerate(zip(positions, uids, strict=True), 1):
             row = rows.get(uid)
@@ -190,27 +190,3 @@ def _look(
         return _Seen(found, len(positions))
 
     return work
-
-
-class _OnDisk:
-    """The octets of a stored message, of which no more is in memory than a slice."""
-
-    def __init__(self, tx: ReadTx, message: MessageId, size: int) -> None:
-        self._tx = tx
-        self._message = message
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, index: slice, /) -> bytes:
-        start, end, _ = index.indices(self._size)
-        return self._tx.octets(self._message, start, end)
-
-    def find(
-        self, sub: bytes, start: SupportsIndex = 0, end: SupportsIndex | None = None, /
-    ) -> int:
-        """Only asked about short ranges: see `bridge.mime.text`."""
-        first, past, _ = slice(start, end).indices(self._size)
-        at = self[first:past].find(sub)
-        return at if at < 0 else first + at

@@ -17,7 +17,7 @@ from bridge.mime.headers import Fields, first, unfold
 from bridge.mime.sortkeys import sort_keys
 from bridge.mime.structure import structures
 from bridge.mime.text import base_subject, decode_header
-from bridge.mime.tree import scan_parts
+from bridge.mime.tree import WITH_GLOBAL, scan_parts
 from bridge.model import Octets, Structure
 
 _CHUNK = 1 << 20
@@ -52,6 +52,13 @@ def scan(octets: Octets) -> Structure:
         preview=preview.preview(octets, table),
         sort_keys=sort_keys(found, subject),
     )
+
+
+def rev2_structures(octets: Octets) -> tuple[bytes, bytes, bytes]:
+    """(BODYSTRUCTURE, BODY, offset table) as RFC 9051 9 has them: message/global (RFC 6532 3.7) is
+    a message like message/rfc822, where RFC 3501 9 has it as a leaf."""
+    parts = scan_parts(octets, WITH_GLOBAL)
+    return (*structures(parts), section.pack(parts))
 
 
 def _last(found: Fields, name: bytes) -> bytes:

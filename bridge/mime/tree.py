@@ -80,8 +80,9 @@ class _Open:
 class _Scanner:
     """State of one scan. `trail` is the way from the root to the part that is being read."""
 
-    def __init__(self, octets: Octets) -> None:
+    def __init__(self, octets: Octets, messages: frozenset[bytes]) -> None:
         self.octets = octets
+        self.messages = messages
         self.size = len(octets)
         self.parts: list[Part] = []
         self.trail: list[Part] = []
@@ -109,7 +110,7 @@ class _Scanner:
         seen = min(body - start, MIME_HEADER_BLOCK, self.headers)
         self.headers -= seen
         found = part.fields = fields(self.octets[start : start + seen])
-        _describe(part, found, parent)
+        _describe(part, found, parent, self.messages)
         if parent is not None and parent.kind is Kind.MESSAGE:
             parent.envelope = envelope(found)
         if part.kind is not Kind.LEAF and part.depth >= MIME_DEPTH:
@@ -209,13 +210,18 @@ class _Scanner:
                 moved = True
 
 
-def scan_parts(octets: Octets) -> list[Part]:
-    """All parts in the order of their headers: the root (the message) first.
+RFC822 = frozenset({b"rfc822"})
+WITH_GLOBAL = frozenset({b"rfc822", b"global"})
+
+
+def scan_parts(octets: Octets, messages: frozenset[bytes] = RFC822) -> list[Part]:
+    """All parts in the order of their headers: the root (the message) first. `messages` are the
+    subtypes of message that are taken apart.
 
     A multipart without any part gets an empty text/plain one, since BODYSTRUCTURE must show
     one (RFC 3501 9, body-type-mpart).
     """
-    parts = _Scanner(octets).run()
+    parts = _Scanner(octets, messages).run()
     _count_lines(octets, parts)
     whole: list[Part] = []
     for index, part in enumerate(parts):
@@ -227,7 +233,7 @@ def scan_parts(octets: Octets) -> list[Part]:
     return whole
 
 
-def _describe(part: Part, found: Fields, parent: Part | None) -> None:
+def _describe(part: Part, found: Fields, parent: Part | None, messages: frozenset[bytes]) -> None:
     """Fills in what the Content-* fields say (RFC 2045, RFC 2183)."""
     value = first(found, b"content-type")
     inside = parent is not None and parent.kind is Kind.MULTIPART
@@ -239,7 +245,7 @@ def _describe(part: Part, found: Fields, parent: Part | None) -> None:
             if lower == b"multipart":
                 part.kind = Kind.MULTIPART
                 part.boundary = _boundary(part.parameters)
-            elif lower == b"message" and part.subtype.lower() == b"rfc822":
+            elif lower == b"message" and part.subtype.lower() in messages:
                 part.kind = Kind.MESSAGE
     # RFC 2046 5.1.5
     elif inside and parent is not None and parent.subtype.lower() == b"digest":

@@ -51,7 +51,7 @@ NOT_FOR_DOVECOT: dict[str, str] = {
     "quota-without-limits": "QUOTA comes with a plugin only",
     "replace": "2.3 has no REPLACE",
     **dict.fromkeys(
-        ("rev2", "rev2-hidden", "rev2-keywords", "rev2-mailboxes", "rev2-messages"),
+        ("rev2", "rev2-global", "rev2-hidden", "rev2-keywords", "rev2-mailboxes", "rev2-messages"),
         "2.3 has no IMAP4rev2",
     ),
     "rev2-off": "shows our CAPABILITY",

@@ -31,7 +31,7 @@ class Talk:
     def __init__(self, reader: asyncio.StreamReader, *, judged: bool = True) -> None:
         self.reader = reader
         self._judged = judged
-        self._greeted = self._utf8 = False
+        self._greeted = self._utf8 = self._rev2 = False
         self._deflate: Deflate | None = None
         self._pump: asyncio.Task[None] | None = None
 
@@ -54,9 +54,10 @@ class Talk:
                 parts.append(literal)
                 octets += literal
         if self._judged:
-            accept(octets, greeting=not self._greeted, utf8=self._utf8)
+            accept(octets, greeting=not self._greeted, utf8=self._utf8, rev2=self._rev2)
         self._greeted = True
-        self._utf8 = self._utf8 or bool(re.match(rb"\* ENABLED .*(UTF8=ACCEPT|IMAP4rev2)", octets))
+        self._rev2 = self._rev2 or bool(re.match(rb"\* ENABLED .*IMAP4rev2", octets))
+        self._utf8 = self._rev2 or self._utf8 or bool(re.match(rb"\* ENABLED .*UTF8=ACC", octets))
         return parts
 
     def compress(self) -> None:

@@ -79,9 +79,14 @@ class Rejected(AssertionError):
     """The other parser does not take this for IMAP."""
 
 
-def accept(octets: bytes, *, greeting: bool = False, utf8: bool = False) -> None:
+def accept(
+    octets: bytes, *, greeting: bool = False, utf8: bool = False, rev2: bool = False
+) -> None:
     """`octets` is one whole response with its literals and its CRLF; `utf8`: the client enabled
-    UTF8=ACCEPT (RFC 6855 3), and quoted strings may hold it."""
+    UTF8=ACCEPT (RFC 6855 3) or IMAP4rev2 (`rev2`), and quoted strings may hold it."""
+    if rev2:
+        # RFC 9051 9, media-message; imap-codec knows that of RFC 3501.
+        octets = re.sub(rb'(?i)"message" "global"', b'"message" "rfc822"', octets)
     if utf8:
         octets = _as_ascii(octets)
     for each in reduced(octets):

@@ -39,9 +39,11 @@ _TEXTS: Final = frozenset({"HEADER", "TEXT", "MIME", "HEADER.FIELDS", "HEADER.FI
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """An item that is only a name, upper-case: FLAGS, RFC822.SIZE ..."""
+    """An item that is only a name, upper-case: FLAGS, RFC822.SIZE ... `rev2` is True where
+    IMAP4rev2 shows another answer than IMAP4rev1."""
 
     name: str
+    rev2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Section:
     """BODY[...]: `path` (1, 2) is "1.2"; `text` is one of "" HEADER TEXT MIME HEADER.FIELDS
     HEADER.FIELDS.NOT; `fields` are lower-case header names; `partial` is (origin, octets).
 
-    `label` is how the response names it: b"BODY[1.2.HEADER.FIELDS (From Subject)]<0>".
+    `label` is how the response names it: b"BODY[1.2.HEADER.FIELDS (From Subject)]<0>"; `rev2` as
+    in `Simple`.
     """
 
     path: tuple[int, ...]
@@ -58,17 +61,19 @@ class Section:
     peek: bool
     partial: tuple[int, int] | None
     label: bytes
+    rev2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """BINARY[...] (RFC 3516 4.2): a section without its transfer encoding; `path`, `partial` and
-    `label` as in `Section`, and `partial` counts decoded octets."""
+    """BINARY[...] (RFC 3516 4.2): a section without its transfer encoding; `path`, `partial`,
+    `label` and `rev2` as in `Section`, and `partial` counts decoded octets."""
 
     path: tuple[int, ...]
     peek: bool
     partial: tuple[int, int] | None
     label: bytes
+    rev2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +82,17 @@ class BinarySize:
 
     path: tuple[int, ...]
     label: bytes
+    rev2: bool = False
 
 
 Item: TypeAlias = Simple | Section | Binary | BinarySize
 
 # RFC 3501 6.4.5: the macros stand alone, not in a list.
-_FAST: Final = (Simple("FLAGS"), Simple("INTERNALDATE"), Simple("RFC822.SIZE"))
-_MACROS: Final[dict[str, tuple[Item, ...]]] = {
+_FAST: Final = ("FLAGS", "INTERNALDATE", "RFC822.SIZE")
+_MACROS: Final[dict[str, tuple[str, ...]]] = {
     "FAST": _FAST,
-    "ALL": (*_FAST, Simple("ENVELOPE")),
-    "FULL": (*_FAST, Simple("ENVELOPE"), Simple("BODY")),
+    "ALL": (*_FAST, "ENVELOPE"),
+    "FULL": (*_FAST, "ENVELOPE", "BODY"),
 }
 
 
@@ -110,7 +116,8 @@ def parse(scanner: Scanner) -> Fetch:
         asked = items(scanner)
     else:
         name = scanner.word()
-        asked = _MACROS.get(name) or (parse_item(name, scanner),)
+        macro = _MACROS.get(name, (name,))
+        asked = tuple(parse_item(each, scanner) for each in macro)
     changed_since, vanished, partial = None, False, None
     if scanner.take(b" "):
         changed_since, vanished, partial = _modifiers(scanner)
@@ -163,7 +170,7 @@ def parse_item(name: str, scanner: Scanner) -> Item:
     if name == "PREVIEW":
         # RFC 8970 4.1: ours is always at hand. A list behind it may also be one of modifiers.
         scanner.take_name(b" (LAZY)")
-    return Simple(name)
+    return Simple(name, rev2=scanner.rev2 and name in ("BODY", "BODYSTRUCTURE"))
 
 
 def _binary(name: str, scanner: Scanner) -> Binary | BinarySize:
@@ -173,10 +180,15 @@ def _binary(name: str, scanner: Scanner) -> Binary | BinarySize:
         raise ParseError("BINARY has part numbers only")
     scanner.expect(b"]")
     if name == "BINARY.SIZE":
-        return BinarySize(path, _label(b"BINARY.SIZE", path, "", [], None))
+        return BinarySize(path, _label(b"BINARY.SIZE", path, "", [], None), _rev2(path, scanner))
     partial = _partial(scanner)
     label = _label(b"BINARY", path, "", [], partial)
-    return Binary(path, name == "BINARY.PEEK", partial, label)
+    return Binary(path, name == "BINARY.PEEK", partial, label, _rev2(path, scanner))
+
+
+def _rev2(path: tuple[int, ...], scanner: Scanner) -> bool:
+    """RFC 9051 6.4.5.1: message/global has part numbers inside."""
+    return scanner.rev2 and bool(path)
 
 
 def _part(scanner: Scanner) -> tuple[tuple[int, ...], bool]:
@@ -221,7 +233,7 @@ def _section(peek: bool, scanner: Scanner) -> Section:
     partial = _partial(scanner)
     lower = tuple(dict.fromkeys(field.lower() for field in fields))
     label = _label(b"BODY", path, text, fields, partial)
-    return Section(path, text, lower, peek, partial, label)
+    return Section(path, text, lower, peek, partial, label, _rev2(path, scanner))
 
 
 def _header_list(scanner: Scanner) -> list[bytes]:
