@@ -103,6 +103,9 @@ OAUTH_REDIRECT = 16 * 1024  # octets of a browser's request on loopback
 
 # --- transfer: what files and servers may make us hold -----------------------------------
 TRANSFER_MESSAGE = 128 * 1024 * 1024  # a message of an import
+TRANSFER_IMAP_LINE = 1024 * 1024  # a response of a server without its literals
+TRANSFER_IMAP_SECONDS = 300.0  # of silence, where an answer is owed
+TRANSFER_CONNECT_SECONDS = 30.0
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row

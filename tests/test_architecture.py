@@ -86,6 +86,7 @@ SOCKET_ROOMS = {
     "bridge.web.listener",
     "bridge.web.server",
     "bridge.web.control_socket",
+    "bridge.transfer.imap_client",
     "bridge.cli.control",
     "bridge.cli.door",
     "bridge.cli.demo_maildrop",

@@ -63,6 +63,11 @@ REACHED = {
     "TRANSFER_MESSAGE": (
         "transfer/test_import.py::test_a_message_over_the_cap_is_left_and_its_neighbours_are_taken"
     ),
+    "TRANSFER_IMAP_LINE": "transfer/test_push_faults.py::test_a_line_without_end",
+    "TRANSFER_IMAP_SECONDS": "transfer/test_push_faults.py::test_a_server_that_owes_an_answer",
+    "TRANSFER_CONNECT_SECONDS": (
+        "transfer/test_push_faults.py::test_a_server_that_does_not_shake_hands"
+    ),
     "PASSWORD": "auth/test_passwords.py::test_too_long_is_refused_unseen",
     "DEVICES_PER_LOGIN": "auth/test_devices.py::test_devices_are_capped",
     "DEVICE_NAME": "auth/test_devices.py::test_names",

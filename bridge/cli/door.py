@@ -158,6 +158,7 @@ def _framed(offers: Sequence[Offer]) -> Iterator[bytes]:
             flags=marks.flags,
             keywords=list(marks.keywords),
             date=marks.date,
+            if_absent=offer.if_absent,
         )
         for at in range(0, len(offer.octets), _STEP):
             yield offer.octets[at : at + _STEP]

@@ -77,12 +77,56 @@ def import_mail(
 
     A message that is there, also by POP3, is not doubled: run it again after it was stopped.
     """
+    from bridge.transfer.marks import mailbox_name
+
+    into = None if mailbox is None else mailbox_name(mailbox.split("/"))
     if kind is From.IMAP:
-        raise Failure(Exit.USAGE, "import imap comes later")
-    code = asyncio.run(
-        _files(kind, Path(source), login, mailbox, variant, seen, dry_run, config, as_json)
-    )
-    raise typer.Exit(code)
+        work = _imap(source, password_file, ca_file, login, into, seen, dry_run, config, as_json)
+    else:
+        work = _files(kind, Path(source), login, into, variant, seen, dry_run, config, as_json)
+    raise typer.Exit(asyncio.run(work))
+
+
+async def _imap(
+    url: str,
+    password_file: Path | None,
+    ca_file: Path | None,
+    login: str,
+    mailbox: str | None,
+    seen: bool,
+    dry: bool,
+    config: Path | None,
+    as_json: bool,
+) -> Exit:
+    from bridge.cli.door import open_door
+    from bridge.cli.moving import journal_of, password_of, server_of
+    from bridge.cli.progress import conclude, shown
+    from bridge.config import find, load
+    from bridge.transfer.imap_push import PushStopped
+    from bridge.transfer.imap_source import Puller
+    from bridge.transfer.tally import Tally
+
+    server = server_of(url, ca_file)
+    password = password_of(password_file, "--password-file")
+    tally = Tally(doing=f"importing from {server}")
+    stopped = False
+    async with open_door(config, login) as (door, spool_dir):
+        way = f"import {mailbox or ''}"
+        journal = journal_of(load(find(config)).data_dir, way, login, server)
+        puller = Puller(
+            door, server, password, journal, tally, spool_dir,
+            mailbox=mailbox, dry=dry, seen=seen,
+        )  # fmt: skip
+        try:
+            with shown(tally, quiet=as_json):
+                await puller.run()
+        except PushStopped as error:
+            stopped = True
+            tally.note(str(error))
+        finally:
+            journal.close()
+    code = conclude(tally, "would be imported" if dry else "imported", as_json=as_json)
+    return Exit.TRY_LATER if stopped else code
 
 
 async def _files(
@@ -99,7 +143,6 @@ async def _files(
     from bridge.cli.door import open_door
     from bridge.cli.progress import conclude, shown
     from bridge.transfer.importing import import_files
-    from bridge.transfer.marks import mailbox_name
     from bridge.transfer.sources import BadSource, Source
     from bridge.transfer.tally import Tally
 
@@ -107,7 +150,7 @@ async def _files(
         source = Source(
             path,
             cast("Format", kind.value),
-            None if mailbox is None else mailbox_name(mailbox.split("/")),
+            mailbox,
             variant.value,
         )
     except BadSource as error:

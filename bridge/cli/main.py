@@ -12,6 +12,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli.account import account
+from bridge.cli.backup import backup, restore
 from bridge.cli.check import check
 from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
@@ -20,6 +21,7 @@ from bridge.cli.export import export
 from bridge.cli.healthcheck import healthcheck
 from bridge.cli.importing import import_mail
 from bridge.cli.log import log
+from bridge.cli.migrate import migrate
 from bridge.cli.poll import poll
 from bridge.cli.run import run as run_command
 from bridge.cli.status import status
@@ -37,6 +39,9 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("import")(import_mail)
 app.command()(export)
+app.command()(migrate)
+app.command()(backup)
+app.command()(restore)
 for each in (check, poll, status, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")

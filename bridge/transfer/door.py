@@ -44,11 +44,13 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A message that is to be imported into a mailbox, which is made when missing."""
+    """A message that is to be imported into a mailbox, which is made when missing. With
+    `if_absent` it counts as there when any mailbox of the login shows it."""
 
     mailbox: str
     octets: Octets
     marks: Marks
+    if_absent: bool = False
 
 
 class Outcome(NamedTuple):
@@ -139,7 +141,7 @@ class LocalDoor:
         now = int(time.time())
         outcomes = []
         for offer, message in zip(offers, ready, strict=True):
-            decision = decide(tx, self._login, message, offer.mailbox)
+            decision = decide(tx, self._login, message, offer.mailbox, offer.if_absent)
             place(tx, self._login, message, offer.mailbox, offer.marks, decision, now)
             outcomes.append(Outcome("done" if decision.kind == "new" else "already"))
         return outcomes
@@ -150,7 +152,7 @@ class LocalDoor:
         return [
             Outcome(
                 "done"
-                if decide(tx, self._login, message, offer.mailbox).kind == "new"
+                if decide(tx, self._login, message, offer.mailbox, offer.if_absent).kind == "new"
                 else "already"
             )
             for offer, message in zip(offers, ready, strict=True)

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +35,8 @@ class Ready:
     octets: Octets
     marks: Marks
     spool: Spool | None = None
+    if_absent: bool = False
+    settled: Callable[[], None] = lambda: None  # called once the store has it
 
     def close(self) -> None:
         if self.spool is not None:
@@ -66,7 +68,9 @@ class Importer:
         if not waiting:
             return
         try:
-            offers = [Offer(each.mailbox, each.octets, each.marks) for each in waiting]
+            offers = [
+                Offer(each.mailbox, each.octets, each.marks, each.if_absent) for each in waiting
+            ]
             outcomes = await self._door.take(offers, dry=self._dry)
             for ready, (word, why) in zip(waiting, outcomes, strict=True):
                 if word == "failed":
@@ -75,6 +79,8 @@ class Importer:
                     self._tally.done += 1
                 else:
                     self._tally.already += 1
+                if word != "failed" and not self._dry:
+                    ready.settled()
         finally:
             for ready in waiting:
                 ready.close()

@@ -40,7 +40,14 @@ class Decision:
     entry: tuple[MailboxId, int] | None = None
 
 
-def decide(tx: ReadTx, login: LoginId, message: NewMessage, mailbox: str) -> Decision:
+def decide(
+    tx: ReadTx, login: LoginId, message: NewMessage, mailbox: str, if_absent: bool = False
+) -> Decision:
+    """`if_absent`: a message that is shown anywhere is left where it is."""
+    if if_absent:
+        stored = tx.message_by_digest(message.digest)
+        if stored is not None and tx.shown(login, stored):
+            return Decision("known", message.digest)
     found = _decide(tx, login, message.digest, message, mailbox)
     if found is not None:
         return found

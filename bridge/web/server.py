@@ -4,7 +4,7 @@
     data_dir/control.sock    GET /status  POST /poll?address=
                              GET /deletes?address=  GET /deletes/planned?address=
                              and those of accounts.py and devices.py
-                             /transfer/...  POST /backup?path=  (`bridge.web.transfer`)
+                             /transfer/...  POST /backup?file=  (`bridge.web.transfer`)
 
 Rules:
 - Whatever comes over TCP passes `guard` first.

@@ -4,7 +4,7 @@
     GET  /transfer/entries?login=&mailbox=&after=
     GET  /transfer/messages?login=&mailbox=&uids=1:5,7     frames
     POST /transfer/messages?login=&dry=                    frames in, outcomes out
-    POST /backup?path=                                     writes the file, says its size
+    POST /backup?file=                                     writes the file, says its size
 
 Rules: as `bridge.web.server` has them; errors are JSON with one sentence: 404 for what is not
 there, 507 when the disk is full, 503 for any other refusal of the store.
@@ -87,7 +87,7 @@ def transfer_routes(daemon: Transfers) -> list[Route]:
         return await _taken(request, daemon, door, dry=query.get("dry") == "1")
 
     async def backup(request: Request) -> Response:
-        path = Path(request.query_params.get("path", ""))
+        path = Path(request.query_params.get("file", ""))
         if not path.is_absolute():
             raise BadFrame("a backup wants an absolute path")
         return _json({"octets": await daemon.backup(path)})
@@ -117,7 +117,8 @@ async def _taken(request: Request, daemon: Transfers, door: LocalDoor, *, dry: b
         async for piece in request.stream():
             for said, sink in frames.feed(piece):
                 octets = sink.finish()
-                offers.append(Offer(str(said.get("mailbox", "")), octets, marks_of(said)))
+                mailbox, if_absent = str(said.get("mailbox", "")), said.get("if_absent") is True
+                offers.append(Offer(mailbox, octets, marks_of(said), if_absent))
         if not frames.is_whole:
             raise BadFrame("the last message is not whole")
         outcomes = await door.take(offers, dry=dry)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.imap.protocol.scanner import Scanner
 from bridge.model import Flag
-from bridge.transfer import forms, maildir, manifest, mbox, thunderbird
+from bridge.transfer import (
+    forms,
+    imap_names,
+    imap_wire,
+    maildir,
+    manifest,
+    mbox,
+    thunderbird,
+)
 from bridge.transfer.frames import Frames, head
 from bridge.transfer.marks import Marks, file_name, level_of, mailbox_name
 
@@ -89,7 +100,8 @@ def test_names_of_others_are_read_without_a_word(name: str, octets: bytes) -> No
     maildir.keyword_letters(octets)
     thunderbird.marks(octets, None)
     mbox.marks(octets, None)
-    assert manifest.parse([octets]).messages in ({}, manifest.parse([octets]).messages)
+    for mailbox in manifest.parse([octets]).messages:
+        assert mailbox_name(mailbox.split("/")) == mailbox
 
 
 @given(MARKS)
@@ -164,3 +176,87 @@ def test_flags_have_names(flags: int) -> None:
 
     named = {word.removeprefix("\\").upper() for word in summary(flags).split()}
     assert named == {flag.name for flag in Flag if flag & flags}
+
+
+# --- the client's side of IMAP --------------------------------------------------------------
+
+ATOMS = st.text(st.sampled_from("abcXYZ019.-_"), min_size=1, max_size=6).map(str.encode)
+VALUES = st.recursive(
+    st.one_of(ATOMS.filter(lambda a: a.upper() != b"NIL"), st.none(), st.binary(max_size=20)),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def written(value: imap_wire.Token) -> bytes:
+    if value is None:
+        return b"NIL"
+    if isinstance(value, list):
+        return b"(" + b" ".join(map(written, value)) + b")"
+    octets = value[0 : len(value)]
+    plain = imap_wire.quoted(octets)
+    return plain if plain is not None else b"{%d}\r\n%b" % (len(octets), octets)
+
+
+@given(st.lists(VALUES, max_size=4), st.integers(1, 30))
+def test_a_response_is_read_however_it_is_cut(values: list[imap_wire.Token], step: int) -> None:
+    sent = b"* 1 FETCH " + written(values) + b"\r\n"
+    sent += b"* OK [UIDVALIDITY 7] {3}\r\nA1 NO no\r\n"
+    parser = imap_wire.ResponseParser(Memory)
+    got = [each for at in range(0, len(sent), step) for each in parser.feed(sent[at : at + step])]
+    assert [each.kind for each in got] == [b"FETCH", b"OK", b"NO"]
+    assert got[0].tokens[2] == values
+    assert (got[1].code, got[1].argument) == (b"UIDVALIDITY", b"7")
+    assert (got[2].tag, got[2].text) == (b"A1", "no")
+    assert parser.is_idle
+
+
+@given(st.binary(max_size=300))
+def test_no_answer_of_a_server_breaks_the_reader(octets: bytes) -> None:
+    parser = imap_wire.ResponseParser(Memory)
+    with contextlib.suppress(imap_wire.BadResponse):
+        for response in parser.feed(octets + b"\r\n"):
+            response.word(0), response.kind, response.text
+            imap_names.personal(response)
+            with contextlib.suppress(imap_wire.BadResponse):
+                imap_names.listed(response)
+            for token in response.tokens:
+                imap_wire.flags(token)
+                imap_wire.date(token)
+                with contextlib.suppress(imap_wire.BadResponse):
+                    imap_wire.pairs(token)
+
+
+@given(st.integers(-10_000_000_000, 250_000_000_000), st.integers(0, 31), KEYWORDS)
+def test_what_append_says_is_what_our_own_server_reads(
+    date: int, flags: int, words: tuple[str, ...]
+) -> None:
+    said = imap_wire.append_head(flags, words, date)
+    scanner = Scanner([said])
+    scanner.space()
+    assert scanner.flag_list() == (flags, words)
+    scanner.space()
+    assert scanner.date_time() == date
+    assert imap_wire.date(said.split(b'"')[1]) == date
+
+
+@given(LEVEL, LEVEL)
+def test_a_mailbox_name_is_read_as_it_was_sent(one: str, two: str) -> None:
+    name = mailbox_name([one, two])
+    sent = imap_wire.mailbox(name)
+    assert sent[:1] == sent[-1:] == b'"'
+    assert Scanner([sent]).mailbox() == name
+
+
+@given(st.binary(max_size=600_000 // 1000), st.integers(1, 50))
+def test_mended_line_ends(raw: bytes, step: int) -> None:
+    from bridge import limits
+    from bridge.transfer import imap_reading
+
+    before, limits.CHUNK = limits.CHUNK, step
+    try:
+        size, digest = imap_reading.mended_digest(raw)
+    finally:
+        limits.CHUNK = before
+    expected = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
+    assert (size, digest) == (len(expected), hashlib.sha256(expected).digest())

@@ -50,9 +50,6 @@ class FakeTx:
         stored = list(self.messages)
         return MessageId(stored.index(digest)) if digest in self.messages else None
 
-    def awaited(self, login: LoginId, digest: bytes, fingerprint: bytes) -> Sequence[bytes]:
-        return ()
-
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
         return list(self.messages.values())[message][start:end]
 
