@@ -56,6 +56,7 @@ NOT_FOR_DOVECOT: dict[str, str] = {
     ),
     "rev2-off": "shows our CAPABILITY",
     "scram": "passwords are not kept for SCRAM there",
+    "scram-plus": "2.3 binds to no channel",
     "starttls": "signs in as a user of ours",
     "two_clients_deleted": "it hangs up on one of several that have a deleted mailbox open",
     "unauthenticate": "2.3 has no UNAUTHENTICATE",
