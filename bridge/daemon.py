@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import sys
 import time
@@ -42,7 +43,7 @@ from bridge.model import Account, MaildropFacts, PollReport, Quota, Secret, Serv
 from bridge.profiles.access import Access, access
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
-from bridge.store.opening import open_store
+from bridge.store.opening import DATABASE, open_store
 from bridge.sync.poll import Poller
 from bridge.sync.retention import Policy
 from bridge.sync.schedule import Job, NoSuchAccount, Schedule
@@ -50,10 +51,11 @@ from bridge.tls import CertificateError, ServerCertificate, lan_addresses
 from bridge.transfer.door import LocalDoor
 from bridge.trials import Trials
 from bridge.web.devices import NewDevice
+from bridge.web.page import Event
 from bridge.web.phone import PhonePages
 from bridge.web.server import PublicSide, WebServer
 from bridge.web.sessions import Sessions
-from bridge.web.status import AccountStatus, Status
+from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 
 log = logs.get_logger()
 
@@ -145,10 +147,10 @@ class Daemon:
         stack.push_async_callback(self._imap.stop)
         self.imap_ports = await self._listen(settings.imap.listen, tls=False)
         self.imap_tls_ports = await self._listen(settings.imap.listen_tls, tls=True)
-        recent = Recent()
-        recent.install()
-        stack.callback(recent.remove)
-        self._desk = RealDesk(self, recent, self._grants)
+        self._recent = Recent()
+        self._recent.install()
+        stack.callback(self._recent.remove)
+        self._desk = RealDesk(self, self._grants)
         self._trials = Trials(self)
         stack.callback(self._trials.close)
         public = await asyncio.to_thread(self._public, settings)
@@ -411,7 +413,25 @@ class Daemon:
             database_ok=healthy,
             sessions=self._imap.sessions,
             accounts=tuple(accounts),
+            devices=[
+                DeviceFacts(each.device.login, each.device.name, each.device.last_seen)
+                for each in self._devices.states()
+            ],
+            storage=await asyncio.to_thread(_storage, self.config.data_dir),
         )
+
+    def events(self) -> Sequence[Event]:
+        """The last lines of the log, the newest first."""
+        return self._recent.newest()
+
+
+def _storage(data_dir: Path) -> Storage | None:
+    """What the database takes, and what its disk has left; None where nobody can say."""
+    try:
+        used = sum(each.stat().st_size for each in data_dir.glob(f"{DATABASE}*"))
+        return Storage(used, shutil.disk_usage(data_dir).free)
+    except OSError:
+        return None
 
 
 def _purge(tx: WriteTx) -> int:
@@ -503,6 +523,7 @@ async def _serve(config_path: Path, settings: Config) -> int:
             "listening",
             version=__version__,
             at=" ".join(daemon._listening),
+            page=daemon.page_url or "off",
             accounts=len(settings.accounts),
             data_dir=str(settings.data_dir),
             certificate=daemon.certificate.fingerprint,

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from bridge import logs
@@ -24,14 +22,12 @@ from bridge.auth.oauth import OAuthError
 from bridge.auth.secrets import SecretError, write_private
 from bridge.auth.tokens import Grants
 from bridge.config import AccountConfig, Config
-from bridge.events import Recent
 from bridge.model import PollReport, Secret
 from bridge.profiles.access import Access
 from bridge.store.api import StoreError
-from bridge.store.opening import DATABASE
 from bridge.tls import ServerCertificate
 from bridge.web.devices import NewDevice
-from bridge.web.page import AccountFacts, DeviceFacts, Event, Facts, Storage
+from bridge.web.page import AccountFacts, Event, Facts
 from bridge.web.phone import PhonePages
 from bridge.web.seams import DeskError, Found, SignIn
 from bridge.web.status import Status
@@ -50,6 +46,7 @@ class House(Protocol):
     @property
     def access(self) -> Access: ...
     async def status(self) -> Status: ...
+    def events(self) -> Sequence[Event]: ...
     async def poll(self, address: str | None) -> Sequence[PollReport]: ...
     async def pause(self, address: str, *, paused: bool) -> None: ...
     async def devices(self, login: str | None) -> Sequence[DeviceState]: ...
@@ -60,9 +57,8 @@ class House(Protocol):
 class RealDesk:
     """`bridge.web.seams.Desk` over a running daemon. `close` it before the daemon ends."""
 
-    def __init__(self, house: House, recent: Recent, grants: Grants) -> None:
+    def __init__(self, house: House, grants: Grants) -> None:
         self._house = house
-        self._recent = recent
         self._grants = grants
         self._tasks: set[asyncio.Task[Any]] = set()
         self._candidates: dict[str, Secret] = {}
@@ -80,23 +76,15 @@ class RealDesk:
         return await self._house.status()
 
     async def facts(self) -> Facts:
-        status = await self._house.status()
-        devices = await self._house.devices(None)
-        config = self._house.config
         return Facts(
-            status=status,
-            accounts={each.address: _facts(each) for each in config.accounts},
-            devices=[
-                DeviceFacts(each.device.login, each.device.name, each.device.last_seen)
-                for each in devices
-            ],
-            storage=await asyncio.to_thread(_storage, config.data_dir),
+            status=await self._house.status(),
+            accounts={each.address: _facts(each) for each in self._house.config.accounts},
             events=self.events(),
             certificate_end=self._house.certificate.ends,
         )
 
     def events(self) -> Sequence[Event]:
-        return self._recent.newest()
+        return self._house.events()
 
     @property
     def fingerprint(self) -> str:
@@ -281,12 +269,3 @@ def _facts(account: AccountConfig) -> AccountFacts:
     elif pop3.password_file is not None:
         by = "file"
     return AccountFacts(pop3.host, by, account.login_name)
-
-
-def _storage(data_dir: Path) -> Storage | None:
-    """What the database takes, and what its disk has left; None where nobody can say."""
-    try:
-        used = sum(each.stat().st_size for each in data_dir.glob(f"{DATABASE}*"))
-        return Storage(used, shutil.disk_usage(data_dir).free)
-    except OSError:
-        return None

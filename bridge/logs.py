@@ -20,9 +20,17 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any, Literal, TextIO, cast
 
-import structlog
+_RICH = sys.modules.get("rich")
+sys.modules["rich"] = cast(ModuleType, None)
+import structlog  # noqa: E402  # its console would import rich, which nobody here prints with: 4 MB
+
+if _RICH is None:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _RICH
 
 LogFormat = Literal["logfmt", "json"]
 _Event = MutableMapping[str, Any]  # structlog's own type for an event on its way

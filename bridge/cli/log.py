@@ -1,4 +1,4 @@
-"""`popbridge log deletes`: what was deleted at the providers, and why."""
+"""`popbridge log`: the last events; `popbridge log deletes`: what was deleted at providers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bridge.cli.common import ConfigOption, JsonOption, print_table
+from bridge.logs import printable
 
 if TYPE_CHECKING:
     from bridge.web.status import Json
 
-log = typer.Typer(help="What happened: deletes.", no_args_is_help=True)
+log = typer.Typer()
 
 
-@log.callback()
-def _log() -> None:
-    """What happened: deletes."""
+@log.callback(invoke_without_command=True)
+def _log(
+    context: typer.Context,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The last events of the running daemon, the newest last. They begin anew with each start;
+    the daemon's own output has them all."""
+    if context.invoked_subcommand is not None:
+        return
+    from bridge.cli.control import ask
+
+    said = ask(config, "GET", "/events")
+    if as_json:
+        print(json.dumps(said, indent=2))
+        return
+    found = [each for each in said if isinstance(each, Mapping)] if isinstance(said, list) else []
+    for each in reversed(found):
+        words = (each.get(key) for key in ("at", "level", "account", "text"))
+        print(printable(" ".join(str(word) for word in words if word), 2_000))
+    if not found:
+        print("nothing happened yet")
 
 
 @log.command()

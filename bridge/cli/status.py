@@ -28,6 +28,10 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _print(status: Status, now: int) -> None:
+    from bridge.web.page import Facts, screen
+
+    shown = screen(Facts(status), "en", now)
+    print(shown.headline)
     columns = ("account", "state", "last success", "next poll", "listed", "stored")
     rows = [
         (
@@ -54,6 +58,11 @@ def _print(status: Status, now: int) -> None:
             complain("; ".join(filter(None, (said, account.advice))))
     if not status.database_ok:
         complain("the database does not answer; look at the daemon's log")
+    if shown.devices:
+        devices = " · ".join(f"{each.name} ({each.seen})" for each in shown.devices)
+        print(f"Devices: {printable(devices, 2_000)}")
+    if shown.storage:
+        print(f"Storage: {shown.storage}")
     connections = f"{status.sessions} connection{'s' * (status.sessions != 1)}"
     print(f"popbridge {status.version}, {' '.join(status.listening)}, {connections}")
 

@@ -13,11 +13,13 @@ password is in it, the provider's never; black on white, whatever the terminal's
 from __future__ import annotations
 
 import json
-
-import segno
+from typing import TYPE_CHECKING
 
 from bridge.model import Secret, Security
 from bridge.profiles.settings import ClientSettings, MailServer, ascii_host
+
+if TYPE_CHECKING:
+    from segno import QRCode
 
 _SECURITY = {Security.NONE: 0, Security.STARTTLS: 2, Security.TLS: 3}
 _PASSWORD_CLEARTEXT = 1
@@ -72,5 +74,7 @@ def qr_terminal(text: str) -> str:
     return "\n".join(f"{_BLACK_ON_WHITE}{line}{_RESET}" for line in lines)
 
 
-def _code(text: str) -> segno.QRCode:
+def _code(text: str) -> QRCode:
+    import segno  # a daemon that draws no code needs it not in memory
+
     return segno.make_qr(text, error="m", encoding="utf-8", boost_error=False)

@@ -45,10 +45,10 @@ def metrics(facts: Facts, *, named: bool) -> bytes:
     oldest = min((each.account.last_success or 0 for each in status.accounts), default=0)
     text = "The longest ago last success of any account; 0 where one never had any."
     gauge("oldest_success_timestamp_seconds", text).set(oldest)
-    gauge("devices", "Devices with a password of their own.").set(len(facts.devices))
-    if facts.storage is not None:
-        gauge("store_bytes", "Octets of the store.").set(facts.storage.used)
-        gauge("disk_free_bytes", "Octets free on its disk.").set(facts.storage.free)
+    gauge("devices", "Devices with a password of their own.").set(len(status.devices))
+    if status.storage is not None:
+        gauge("store_bytes", "Octets of the store.").set(status.storage.used)
+        gauge("disk_free_bytes", "Octets free on its disk.").set(status.storage.free)
     if facts.certificate_end is not None:
         text = "When the certificate that devices see ends."
         gauge("certificate_end_timestamp_seconds", text).set(facts.certificate_end)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge.web import words
-from bridge.web.status import NEEDS_ATTENTION, AccountStatus, Status
+from bridge.web.status import NEEDS_ATTENTION, AccountStatus, DeviceFacts, Json, Status, iso
 from bridge.web.words import Language
 
 Mark = Literal["good", "busy", "idle", "bad"]
@@ -29,15 +29,6 @@ class AccountFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceFacts:
-    """A device of a login; `last_seen` in seconds since the epoch."""
-
-    login: str
-    name: str
-    last_seen: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """A line of the log: `account` is empty where it is about none."""
 
@@ -48,21 +39,11 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
-    """Octets: of the store, and of the disk it is on."""
-
-    used: int
-    free: int
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """All that the first screen shows, and the metrics."""
 
     status: Status
     accounts: Mapping[str, AccountFacts] = field(default_factory=dict)
-    devices: Sequence[DeviceFacts] = ()
-    storage: Storage | None = None
     events: Sequence[Event] = ()
     certificate_end: int | None = None
 
@@ -143,14 +124,14 @@ def screen(facts: Facts, language: Language, now: int) -> Screen:
         key, mark = "fetching mail", "busy"
     else:
         key, mark = "all well", "good"
-    storage = facts.storage
+    storage = status.storage
     return Screen(
         headline=words.say(language, key),
         mark=mark,
         moving=moving,
         accounts=rows,
         devices=[
-            _device_row(index, each, language, now) for index, each in enumerate(facts.devices)
+            _device_row(index, each, language, now) for index, each in enumerate(status.devices)
         ],
         storage=""
         if storage is None
@@ -165,6 +146,16 @@ def screen(facts: Facts, language: Language, now: int) -> Screen:
         ),
         events=[_event_row(each, language, now) for each in facts.events],
     )
+
+
+def event_json(event: Event) -> dict[str, Json]:
+    """One line of the log, for programs."""
+    return {
+        "at": iso(event.at),
+        "level": event.level,
+        "account": event.account,
+        "text": event.text,
+    }
 
 
 def event_rows(events: Sequence[Event], language: Language, now: int) -> list[EventRow]:

@@ -2,7 +2,7 @@
 
     web.listen               the page (`site`)  GET /livez /readyz /metrics /status.json
     data_dir/control.sock    GET /status  POST /poll?address=
-                             GET /deletes?address=  GET /deletes/planned?address=
+                             GET /deletes?address=  GET /deletes/planned?address=  GET /events
                              and those of accounts.py and devices.py
                              /transfer/...  POST /backup?file=  (`bridge.web.transfer`)
 
@@ -41,6 +41,7 @@ from bridge.web.accounts import AccountControl, account_routes
 from bridge.web.devices import DeviceControl, device_routes
 from bridge.web.guard import Guard
 from bridge.web.listener import Listener, bound_socket, is_loopback
+from bridge.web.page import Event, event_json
 from bridge.web.seams import Desk
 from bridge.web.sessions import Sessions
 from bridge.web.site import Site
@@ -56,6 +57,10 @@ class Control(AccountControl, DeviceControl, Transfers, Protocol):
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         """Polls one account or all now, or joins the poll under way. Raises LookupError with a
         sentence when there is no such account."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """The last lines of the log, the newest first."""
         ...
 
     async def planned_deletes(self, address: str | None) -> Sequence[ServerDelete]:
@@ -220,6 +225,9 @@ def control_app(daemon: Control) -> Starlette:
         found = await daemon.deletes(request.query_params.get("address"))
         return _json([delete_json(each) for each in found])
 
+    async def events(_: Request) -> Response:
+        return _json([event_json(each) for each in daemon.events()])
+
     async def planned(request: Request) -> Response:
         try:
             found = await daemon.planned_deletes(request.query_params.get("address"))
@@ -231,6 +239,7 @@ def control_app(daemon: Control) -> Starlette:
         routes=[
             Route("/status", status, methods=["GET"]),
             Route("/poll", poll, methods=["POST"]),
+            Route("/events", events, methods=["GET"]),
             Route("/deletes", deletes, methods=["GET"]),
             Route("/deletes/planned", planned, methods=["GET"]),
             *account_routes(daemon),

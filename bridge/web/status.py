@@ -32,9 +32,26 @@ class AccountStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """A device of a login; `last_seen` in seconds since the epoch."""
+
+    login: str
+    name: str
+    last_seen: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Octets: of the store, and free on the disk that it is on."""
+
+    used: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The daemon at one moment. `listening` are URLs (`imaps://0.0.0.0:1993`), `sessions` the
-    IMAP connections that are open."""
+    IMAP connections that are open. `storage` is None where nobody can say."""
 
     version: str
     pid: int
@@ -42,6 +59,8 @@ class Status:
     database_ok: bool
     sessions: int
     accounts: Sequence[AccountStatus]
+    devices: Sequence[DeviceFacts] = ()
+    storage: Storage | None = None
 
     @property
     def ready(self) -> bool:
@@ -65,6 +84,13 @@ def status_json(status: Status) -> dict[str, Json]:
         "database_ok": status.database_ok,
         "sessions": status.sessions,
         "accounts": [_account_json(each) for each in status.accounts],
+        "devices": [
+            {"login": each.login, "name": each.name, "last_seen": iso(each.last_seen)}
+            for each in status.devices
+        ],
+        "storage": None
+        if status.storage is None
+        else {"used": status.storage.used, "free": status.storage.free},
     }
 
 
@@ -145,7 +171,15 @@ def status_of_json(said: Json) -> Status:
         database_ok=found.truth("database_ok"),
         sessions=found.number("sessions"),
         accounts=tuple(_account_of_json(_Reader(each)) for each in found.items("accounts")),
+        devices=tuple(_device_of_json(_Reader(each)) for each in found.items("devices")),
+        storage=None
+        if (storage := found.maybe("storage")) is None
+        else Storage(_Reader(storage).number("used"), _Reader(storage).number("free")),
     )
+
+
+def _device_of_json(found: _Reader) -> DeviceFacts:
+    return DeviceFacts(found.text("login"), found.text("name"), found.time("last_seen"))
 
 
 def _account_of_json(found: _Reader) -> AccountStatus:

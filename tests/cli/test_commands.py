@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from bridge.cli.main import main
 from bridge.model import AccountState, PollReport, Progress, ServerDelete
 from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
 from bridge.tls import CertificateError
+from bridge.web.page import Event
 from bridge.web.server import WebServer
-from bridge.web.status import AccountStatus, Status
+from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 from tests.support.control import FakeDevices
 
 CONFIG = """\
@@ -51,6 +53,7 @@ class FakeDaemon(FakeDevices):
         self.database_ok = True
         self.polled: list[str | None] = []
         self.gone: Sequence[ServerDelete] = ()
+        self.more: tuple[Sequence[DeviceFacts], Storage | None] = ((), None)
 
     async def poll(self, address: str | None) -> Sequence[PollReport]:
         self.polled.append(address)
@@ -68,7 +71,7 @@ class FakeDaemon(FakeDevices):
 
     async def status(self) -> Status:
         urls = ("imap://127.0.0.1:1143",)
-        return Status("1.0", 7, urls, self.database_ok, 1, self.accounts)
+        return Status("1.0", 7, urls, self.database_ok, 1, self.accounts, *self.more)
 
 
 @pytest.fixture
@@ -341,10 +344,17 @@ def test_a_dry_run_polls_nobody(fake: FakeDaemon, capsys: pytest.CaptureFixture[
 
 def test_status(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     fake.accounts = [AccountStatus(AccountState("me@gmx.de", listed=20, stored=19), "up to date")]
+    fake.more = (
+        [DeviceFacts("me@gmx.de", "iPhone", int(time.time()))],
+        Storage(1_900_000_000, 41_000_000_000),
+    )
     assert run(capsys, "status", "--config", "config.yaml") == (
         0,
+        "All mail is up to date\n"
         "ACCOUNT    STATE       LAST SUCCESS  NEXT POLL  LISTED  STORED\n"
         "me@gmx.de  up to date  -             -              20      19\n"
+        "Devices: iPhone (last seen just now)\n"
+        "Storage: 1.9 GB used, 41.0 GB free on this disk\n"
         "popbridge 1.0, imap://127.0.0.1:1143, 1 connection\n",
         "",
     )
@@ -362,7 +372,7 @@ def test_status_tells_how_far_a_poll_is(
     ]
     code, out, err = run(capsys, "status", "--config", "config.yaml")
     assert (code, err) == (0, "me@gmx.de: The provider gave new ids to 40 messages.\n")
-    assert out.splitlines()[4:7] == [
+    assert out.splitlines()[5:8] == [
         "me@gmx.de: fetching 812 of 2,143 messages, 498.0 of 1,300.0 MB, 3.1 MB/s, "
         "about 4 min left",
         "you@web.de: connecting",
@@ -379,6 +389,28 @@ def test_status_that_needs_attention(fake: FakeDaemon, capsys: pytest.CaptureFix
     code, out, err = run(capsys, "status", "--json", "--config", "config.yaml")
     assert (code, err) == (1, "")
     assert json.loads(out)["accounts"][0]["advice"] == "check the password"
+
+
+def test_log(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "log", "--config", "config.yaml") == (0, "nothing happened yet\n", "")
+    fake.happened = [
+        Event(1_795_788_602, "warning", "me@gmx.de", "poll failed error=-ERR \x1b[2J"),
+        Event(1_795_788_600, "info", "", "listening"),
+    ]
+    assert run(capsys, "log", "--config", "config.yaml") == (
+        0,
+        "2026-11-27T14:10:00Z info listening\n"
+        "2026-11-27T14:10:02Z warning me@gmx.de poll failed error=-ERR \\x1b[2J\n",
+        "",
+    )
+    code, out, _ = run(capsys, "log", "--json", "--config", "config.yaml")
+    assert code == 0
+    assert json.loads(out)[0] == {
+        "at": "2026-11-27T14:10:02Z",
+        "level": "warning",
+        "account": "me@gmx.de",
+        "text": "poll failed error=-ERR \x1b[2J",
+    }
 
 
 def test_healthcheck(fake: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:

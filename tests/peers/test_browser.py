@@ -64,7 +64,11 @@ async def daemon(provider: Pop3Server, tmp_path: Path) -> AsyncIterator[Daemon]:
             {
                 "data_dir": "./data",
                 "imap": {"listen": ["127.0.0.1:0"], "listen_tls": ["127.0.0.1:0"]},
-                "web": {"listen": "127.0.0.1:0", "password_file": "secrets/page"},
+                "web": {
+                    "listen": "127.0.0.1:0",
+                    "phone": "127.0.0.1:0",
+                    "password_file": "secrets/page",
+                },
                 "accounts": [{"address": ME, "pop3": pop3, "interval": "1h"}],
                 "logins": [{"name": ME}],
             }
@@ -177,6 +181,24 @@ async def test_from_a_wrong_password_to_mail_on_a_phone(
         with pytest.raises(imaplib.IMAP4.error):
             await asyncio.to_thread(phone)
         assert await page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+
+        # A phone fetches its settings itself.
+        await page.get_by_role("link", name="Add a device").click()
+        await page.get_by_label("Name of the device").fill("Anna's phone")
+        await page.get_by_role("button", name="Open a page for the phone").click()
+        address = await page.locator("code", has_text="/phone/").text_content()
+        assert address
+        assert await faults(page) == []
+        async with tab(browser, width=390) as telephone:
+            await telephone.goto(address)
+            assert await faults(telephone) == []
+            await picture(telephone, "page-phone-buttons")
+            await telephone.get_by_role("button", name="Thunderbird for Android").click()
+            svg = await telephone.locator("svg.qr").evaluate("each => each.outerHTML")
+            assert await faults(telephone) == []
+        (scanned,) = read(of_svg(svg))
+        host, port, _, _, user, _, password = json.loads(scanned)[2][1:]
+        assert await asyncio.to_thread(phone) == [str(MESSAGES).encode()]
 
 
 async def test_light_dark_narrow_german_and_by_keyboard(

@@ -18,6 +18,7 @@ from bridge.profiles.access import Access
 from bridge.profiles.settings import ClientSettings, MailServer
 from bridge.store.api import DeviceExists
 from bridge.web.devices import NewDevice
+from bridge.web.page import Event
 from tests.support.no_transfers import NoTransfers
 
 PASSWORD = "k7qm2-x9hde-4tnfw-apz3b-8ycgrs"
@@ -29,6 +30,7 @@ class FakeDevices(NoTransfers):
 
     def __init__(self) -> None:
         self.device_list: list[Device] = []
+        self.happened: list[Event] = []
         self.paused: set[str] = set()
 
     async def pause(self, address: str, *, paused: bool) -> None:
@@ -42,6 +44,9 @@ class FakeDevices(NoTransfers):
         raise ValueError("nothing is tried here")
 
     async def reread(self) -> None: ...
+
+    def events(self) -> Sequence[Event]:
+        return self.happened
 
     async def devices(self, login: str | None) -> Sequence[DeviceState]:
         if login not in (None, "me@gmx.de"):

@@ -21,11 +21,11 @@ from urllib.parse import urlencode
 
 from bridge.model import AccountState, PollReport, Secret, ServerDelete
 from bridge.web.devices import NewDevice
-from bridge.web.page import AccountFacts, DeviceFacts, Event, Facts, Storage
+from bridge.web.page import AccountFacts, Event, Facts
 from bridge.web.seams import DeskError, Found, SignIn
 from bridge.web.server import PublicSide, WebServer
 from bridge.web.sessions import Sessions
-from bridge.web.status import AccountStatus, Status
+from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 from tests.support.control import FakeDevices
 
 PASSWORD = "the page's own password"
@@ -75,14 +75,20 @@ class FakeDesk:
         self._made = FakeDevices()
 
     async def status(self) -> Status:
-        return Status("1.0", 1, ("imap://127.0.0.1:1143",), self.database_ok, 0, self.accounts)
+        return Status(
+            "1.0",
+            1,
+            ("imap://127.0.0.1:1143",),
+            self.database_ok,
+            0,
+            self.accounts,
+            self.devices,
+            Storage(1_900_000_000, 41_000_000_000),
+        )
 
     async def facts(self) -> Facts:
         facts = {ME: AccountFacts("pop.gmx.net", "file", ME)}
-        storage = Storage(1_900_000_000, 41_000_000_000)
-        return Facts(
-            await self.status(), facts, self.devices, storage, self.events(), 1_900_000_000
-        )
+        return Facts(await self.status(), facts, self.events(), 1_900_000_000)
 
     def events(self) -> Sequence[Event]:
         return self.happened

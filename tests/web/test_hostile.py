@@ -14,9 +14,9 @@ import trustme
 
 from bridge import limits
 from bridge.model import AccountState
-from bridge.web.page import DeviceFacts, Event
+from bridge.web.page import Event
 from bridge.web.server import NeedsPassword
-from bridge.web.status import AccountStatus
+from bridge.web.status import AccountStatus, DeviceFacts
 from tests.support.page import ME, Browser, FakeDesk, browser, served
 
 CANARIES = (

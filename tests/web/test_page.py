@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.model import AccountState, Progress
 from bridge.web import words
-from bridge.web.page import AccountFacts, DeviceFacts, Event, Facts, Storage, screen
-from bridge.web.status import AccountStatus, Status
+from bridge.web.page import AccountFacts, Event, Facts, screen
+from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 from bridge.web.words import WORDS, Language
 from tests.web.test_status import statuses
 
@@ -111,11 +112,13 @@ def test_the_headline() -> None:
 
 
 def test_devices_storage_events() -> None:
-    status = facts().status
-    found = Facts(
-        status,
+    status = replace(
+        facts().status,
         devices=[DeviceFacts(ME, "iPhone", NOW), DeviceFacts(ME, "Tablet", None)],
         storage=Storage(1_900_000_000, 41_000_000_000),
+    )
+    found = Facts(
+        status,
         events=[Event(NOW - 7200, "warning", ME, "poll failed")],
     )
     shown = screen(found, "en", NOW)

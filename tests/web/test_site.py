@@ -7,9 +7,9 @@ import time
 import pytest
 
 from bridge.model import AccountState
-from bridge.web.page import DeviceFacts, Event
+from bridge.web.page import Event
 from bridge.web.seams import Found, SignIn
-from bridge.web.status import AccountStatus
+from bridge.web.status import AccountStatus, DeviceFacts
 from tests.support.control import PASSWORD as DEVICE_PASSWORD
 from tests.support.page import ME, FakeDesk, browser, served
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from bridge.model import AccountState, PollReport, Progress
 from bridge.web.status import (
     AccountStatus,
+    DeviceFacts,
     Status,
+    Storage,
     iso,
     report_json,
     reports_of_json,
@@ -52,6 +54,8 @@ statuses = st.builds(
     st.booleans(),
     counts,
     st.lists(accounts).map(tuple),
+    st.lists(st.builds(DeviceFacts, st.text(), st.text(), seconds)).map(tuple),
+    st.none() | st.builds(Storage, counts, counts),
 )
 
 
