@@ -70,6 +70,7 @@ RFC5530 = {
     "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
     "CANNOT", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT",
 }  # fmt: skip
+_CODED = re.compile(rb"(?:\S+) (?:OK|NO|BAD|BYE|PREAUTH) \[", re.IGNORECASE)
 _STRINGS = re.compile(rb'"(?:[^"\\\r\n\x00]|\\["\\])*"|~?\{(\d+)\}\r\n')
 _FETCH = re.compile(rb"(?<=[( ])(?:" + b"|".join(FETCH_ITEMS) + rb")(?=[ )])")
 _STATUS = re.compile(rb"(?<=[( ])(?:" + b"|".join(STATUS_ITEMS) + rb")(?=[ )])")
@@ -96,7 +97,7 @@ def accept(
             raise Rejected(f"imap-codec rejects {each[:2000]!r}, from {octets[:2000]!r}") from None
         if rest:
             raise Rejected(f"imap-codec leaves {rest[:200]!r} of {octets[:2000]!r}")
-        if b" [" in each[:200]:
+        if _CODED.match(each):
             _check_code(value.as_dict(), octets)
 
 
@@ -105,8 +106,7 @@ def _check_code(value: object, octets: bytes) -> None:
     found = _find(value, "Other")
     if found is None:
         return
-    if not isinstance(found, list) or not all(isinstance(each, int) for each in found):
-        return
+    assert isinstance(found, list), found
     name, space, arguments = bytes(found).partition(b" ")
     known = name.decode("ascii", "replace").upper()
     row = (rb"", "5530 3") if known in RFC5530 else CODES.get(known)
