@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -108,3 +109,11 @@ def test_every_standard_names_the_tests_that_prove_it() -> None:
         for name in names:
             pattern = name if name.endswith(".py") else f"tests/transcripts/{name}.txt"
             assert [*ROOT.glob(pattern), *(ROOT / "tests" / "pop3").glob(pattern)], (rfc, name)
+
+
+def test_every_dialogue_is_the_proof_of_a_standard() -> None:
+    """But for those that are about our own settings."""
+    named = set(re.findall(r"[\w*-]+", " ".join(section("Supported standards").split("|"))))
+    ours = {"hidden"}
+    for path in (ROOT / "tests" / "transcripts").glob("*.txt"):
+        assert any(fnmatch(path.stem, each) for each in named | ours), path.stem

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import trustme
 from bridge import config, limits
 from bridge.daemon import Daemon, loop_factory
 from bridge.imap import server as imap_server
+from bridge.imap.table import ROWS
 from bridge.model import Quota
 from tests.support import certificates
 from tests.support.endpoint import PASSWORD, Core
@@ -109,3 +111,23 @@ def write_config(folder: Path, transcript: Transcript, authority: trustme.CA) ->
     }
     path.write_text(json.dumps(content))
     return path
+
+
+# Commands whose dialogue has another name than theirs.
+TOGETHER = {
+    "CANCELUPDATE": "context",
+    "EXAMINE": "select",
+    "UNSUBSCRIBE": "subscribe",
+    **dict.fromkeys(("GETQUOTA", "GETQUOTAROOT", "SETQUOTA"), "quota"),
+    **dict.fromkeys(("GETMETADATA", "SETMETADATA"), "metadata"),
+    **dict.fromkeys(("MYRIGHTS", "GETACL", "SETACL", "DELETEACL", "LISTRIGHTS"), "acl"),
+}
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS])
+def test_each_command_has_its_dialogue(name: str) -> None:
+    plain = name.removeprefix("UID ")
+    stem = TOGETHER.get(plain, plain.lower())
+    said = re.compile(rf"^\w+ (?:C:|C>|select|examine) .*{re.escape(name)}\b", re.M | re.I)
+    files = [path for path in FILES if path.stem in (stem, f"uid-{stem}")]
+    assert any(said.search(path.read_text("utf-8")) for path in files), files

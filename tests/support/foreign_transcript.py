@@ -1,8 +1,10 @@
 """A dialogue played against a server that is not ours, which checks the file.
 
-Rules: what RFC 3501 leaves to a server is not looked at: the order of the responses to a command
-and of the data items of FETCH; RECENT, EXISTS, FLAGS, OK and FETCH of flags, which may come at any
-time and stay away (5.2, 7); whether it refuses by NO or BAD and with which code; the case of INBOX.
+Rules: what the RFCs leave to a server is not looked at: the order of the responses to a command,
+of the data items of FETCH, the attributes of LIST and the letters of ACL; whether a string is
+quoted, a literal or a literal8; UID beside MODSEQ (RFC 7162 3.2.4); RECENT, EXISTS, FLAGS, OK and
+FETCH of flags, which may come at any time and stay away (5.2, 7); whether it refuses by NO or BAD
+and with which code; the case of INBOX.
 Commands that it answers otherwise are excused by their tags, and each must really be.
 """
 
@@ -15,6 +17,11 @@ from collections.abc import Sequence
 
 from tests.support.imap_client import Place
 from tests.support.transcript import Mismatch, Player, Step, Transcript, shown
+
+_QUOTABLE = re.compile(rb'[^\x00-\x1f\x7f-\xff"\\~{}]*')  # in our dialogues ~ and {} mean something
+
+
+_LITERAL8 = re.compile(r"~~?\{(?=\d+\}$)")  # RFC 3516 4.3; a dialogue writes ~~
 
 
 class ForeignPlayer(Player):
@@ -81,11 +88,16 @@ class ForeignPlayer(Player):
 
 def leveled(text: str) -> str:
     """Less what is a server's to choose: NO or BAD and the code (but for TRYCREATE, which RFC 3501
-    wants), the case of INBOX, the order of the data items of FETCH."""
+    wants), the case of INBOX, the order of rights, attributes and data items."""
     refused = re.match(r"(\S+) (?:NO|BAD) (\[TRYCREATE\])?", text)
     if refused is not None and refused[1] != "*":
         return f"{refused[1]} NO {refused[2] or ''}~"
-    text = re.sub(r"(?i)^(\* (?:STATUS|LIST|LSUB) .*?)\binbox\b", r"\1INBOX", text)
+    text = re.sub(r"(?i)^(\* (?:STATUS|LIST|LSUB|MYRIGHTS) .*?)\binbox\b", r"\1INBOX", text)
+    if listed := re.fullmatch(r"(\* (?:LIST|LSUB) \()([^()]*)(\).*)", text):
+        rest = listed[3].replace('("CHILDINFO"', "(CHILDINFO")
+        return listed[1] + " ".join(sorted(listed[2].split())) + rest
+    if re.match(r"\* (?:ACL|MYRIGHTS) ", text):
+        return re.sub(r"\S+$", lambda rights: "".join(sorted(rights[0])), text)
     found = re.fullmatch(r"(\* \d+ FETCH \()(.*)\)", text)
     if found is None:
         return text
@@ -93,14 +105,24 @@ def leveled(text: str) -> str:
     items = re.findall(
         r"[A-Z][A-Z0-9.]*(?:\[[^\]]*\](?:<\d+>)?)? (?:\([^()]*\)|\"[^\"]*\"|[^ ()]+)", inside
     )
-    return found[1] + " ".join(sorted(items)) + ")" if " ".join(items) == inside else text
+    if " ".join(items) != inside:
+        return text
+    if any(item.startswith("MODSEQ ") for item in items):
+        items = [item for item in items if not item.startswith("UID ")]
+    return found[1] + " ".join(sorted(items)) + ")"
 
 
 def in_one(parts: Sequence[str | bytes]) -> str:
-    """A response in one text, its literals as digests."""
-    return "".join(
-        part if isinstance(part, str) else hashlib.sha256(part).hexdigest() for part in parts
-    )
+    """A response in one text. Literals become quoted strings where they could be, else digests."""
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += _LITERAL8.sub("{", part)
+        elif _QUOTABLE.fullmatch(part):
+            text = text[: text.rindex("{")] + f'"{part.decode()}"'
+        else:
+            text += hashlib.sha256(part).hexdigest()
+    return text
 
 
 def ends(step: Step) -> bool:
