@@ -58,7 +58,12 @@ def judged() -> Iterator[list[str]]:
         for response in () if ear.deaf else ear.responses.feed(octets):
             ear.heard += 1
             try:
-                accept(response, greeting=ear.heard == 1, utf8=link.session.utf8)
+                accept(
+                    response,
+                    greeting=ear.heard == 1,
+                    utf8=link.session.utf8,
+                    rev2=link.session.rev2,
+                )
             except Rejected as error:
                 rejected.append(str(error))
         return ear
