@@ -1,5 +1,6 @@
 """Every dialogue of tests/transcripts, played twice: against sessions over a store, without socket
-or TLS, and against the whole daemon over TCP.
+or TLS, and against the whole daemon over TCP. Those of IMAP4rev1 once more where IMAP4rev2 is on
+offer and nobody takes it.
 
 (Dovecot plays most of them too, which checks the files: tests/peers/test_transcripts_dovecot.py.)
 """
@@ -38,6 +39,10 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def transcript(path: Path, monkeypatch: pytest.MonkeyPatch) -> Transcript:
     """The file, with the limits that it asks for."""
+    return prepared(path, monkeypatch)
+
+
+def prepared(path: Path, monkeypatch: pytest.MonkeyPatch) -> Transcript:
     # A wrong password costs a second, which is another test's matter.
     monkeypatch.setattr(limits, "IMAP_FAILED_LOGIN_DELAY", 0.0)
     transcript = parse(path)
@@ -51,12 +56,35 @@ def transcript(path: Path, monkeypatch: pytest.MonkeyPatch) -> Transcript:
 
 @EVERY_FILE
 async def test_the_core_plays_it(path: Path, transcript: Transcript, tmp_path: Path) -> None:
+    await play_in_core(transcript, tmp_path, rev2=transcript.rev2)
+
+
+@pytest.fixture
+def offered(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Transcript:
+    """The file, as it is where IMAP4rev2 is announced."""
+    text = path.read_text("utf-8").replace("IMAP4rev1 LITERAL+", "IMAP4rev1 IMAP4rev2 LITERAL+")
+    copy = tmp_path / path.name
+    copy.write_text(text, "utf-8")
+    return prepared(copy, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if not path.stem.startswith("rev2")], ids=lambda path: path.stem
+)
+async def test_who_does_not_enable_IMAP4rev2_sees_no_difference(
+    offered: Transcript, tmp_path: Path
+) -> None:
+    """But for CAPABILITY."""
+    await play_in_core(offered, tmp_path, rev2=True)
+
+
+async def play_in_core(transcript: Transcript, folder: Path, *, rev2: bool) -> None:
     quota = None
     if transcript.quota:
         storage, messages = transcript.quota
         quota = Quota(int(storage.removesuffix("KB")) * 1024, messages)
-    remote, hidden, rev2 = transcript.remote, transcript.hidden, transcript.rev2
-    async with Core(tmp_path, remote=remote, quota=quota, hidden=hidden, rev2=rev2) as core:
+    remote, hidden = transcript.remote, transcript.hidden
+    async with Core(folder, remote=remote, quota=quota, hidden=hidden, rev2=rev2) as core:
         await Player(transcript, core).play()
 
 

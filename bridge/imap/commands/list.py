@@ -60,7 +60,8 @@ async def run(session: Session, request: Request, value: List) -> Reply:
         require_options(session, value)
     # RFC 9051 5.1: a pattern may be written in any normal form, too.
     patterns = dict.fromkeys((*value.patterns, *(composed(session, p) for p in value.patterns)))
-    value = replace(value, patterns=tuple(patterns))
+    reference = composed(session, value.reference)
+    value = replace(value, reference=reference, patterns=tuple(patterns))
 
     def work(tx: ReadTx) -> Found:
         rows = tx.mailboxes(login)
