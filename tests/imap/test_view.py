@@ -67,7 +67,8 @@ class Ear:
 
 
 class Device:
-    """A client: `uids` and `flags` by sequence number, None where it was not told."""
+    """A client: `uids` and `flags` by sequence number, None where it was not told. The third speaks
+    IMAP4rev2."""
 
     def __init__(self, number: int, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self.number = number
@@ -76,6 +77,9 @@ class Device:
         self.session = Session(self.ear, services, TABLE)
         self.session.login = Login(LOGIN, "alice")
         self.session.connection.authenticated = True
+        self.rev2 = number == 2
+        if self.rev2:
+            self.session.enable_rev2()
         self.uids: list[int | None] = []
         self.flags: list[set[str] | None] = []
         self.recent: int | None = None  # RECENT as told, None once an EXPUNGE made it unknown
@@ -100,7 +104,7 @@ class Device:
         assert end == b""
         assert answer.startswith((b"t OK", b"t NO") if lost else b"t OK"), answer
         for response in untagged:
-            self.apply(response, may_expunge=may_expunge)
+            self.apply(response, may_expunge=may_expunge, asked=command != "NOOP")
         return answer
 
     def idle_news(self) -> None:
@@ -113,9 +117,10 @@ class Device:
 
         self.loop.run_until_complete(sync())
         for response in self.ear.heard.split(b"\r\n")[:-1]:
-            self.apply(response, may_expunge=True)
+            self.apply(response, may_expunge=True, asked=False)
 
-    def apply(self, response: bytes, *, may_expunge: bool) -> None:
+    def apply(self, response: bytes, *, may_expunge: bool, asked: bool) -> None:
+        """`asked`: a FETCH may be one that the client asked for."""
         words = response.split()
         if response.endswith(b" EXPUNGE"):
             assert may_expunge, response
@@ -130,22 +135,37 @@ class Device:
             self.flags += [None] * (count - len(self.uids))
             self.uids += [None] * (count - len(self.uids))
         elif response.startswith(b"* SEARCH"):
+            assert not self.rev2
             self.found = [int(number) for number in words[2:]]
+        elif response.startswith(b'* ESEARCH (TAG "t")'):
+            assert self.rev2
+            self.found = [
+                uid
+                for part in re.findall(rb"[\d:]+", response.partition(b" ALL ")[2])
+                for uid in range(int(part.split(b":")[0]), int(part.split(b":")[-1]) + 1)
+            ]
         elif fetch := FETCH.fullmatch(response):
             at = int(fetch[1]) - 1
             assert 0 <= at < len(self.uids), response
             uid = re.search(rb"UID (\d+)", fetch[2])
+            # RFC 9051, Appendix E 21
+            assert uid is not None or asked or not self.rev2, response
             if uid is not None:
                 assert self.uids[at] in (None, int(uid[1])), response
                 self.uids[at] = int(uid[1])
             flags = re.search(rb"FLAGS \((.*?)\)", fetch[2])
             assert flags is not None, response
             shown = set(flags[1].decode().split())
+            assert not (self.rev2 and "\\Recent" in shown)
             self.shown_recent += "\\Recent" in shown
             self.flags[at] = shown - {"\\Recent"}
+        elif response.startswith(b"* LIST "):
+            assert self.rev2
         elif response.endswith(b" RECENT"):
+            assert not self.rev2
             self.recent = int(words[1])
         elif unseen := re.match(rb"\* OK \[UNSEEN (\d+)\]", response):
+            assert not self.rev2
             self.first_unseen = int(unseen[1])
         else:
             assert re.match(rb"\* (FLAGS|OK)", response), response
@@ -267,7 +287,7 @@ class Devices(RuleBasedStateMachine):
         quiet = not self.store.between
         device.do("EXAMINE INBOX" if read_only else "SELECT INBOX", may_expunge=False)
         assert device.first_unseen is None or device.first_unseen <= len(device.uids)
-        if quiet:
+        if quiet and not device.rev2:
             seen = [bool(entry.flags & Flag.SEEN) for entry in self.store.tx.entries]
             assert device.first_unseen == (None if all(seen) else seen.index(False) + 1)
         if device.uids:

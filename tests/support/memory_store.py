@@ -55,6 +55,12 @@ class MemoryTx:
             raise NoSuchMailbox("There is no mailbox of that name.")
         return self.mailbox_by_id(BOX)
 
+    def has_children(self, login: LoginId, name: str) -> bool:
+        return False
+
+    def is_subscribed(self, login: LoginId, name: str) -> bool:
+        return True
+
     def mailbox_by_id(self, mailbox: MailboxId) -> Mailbox:
         assert mailbox == BOX
         return Mailbox(
