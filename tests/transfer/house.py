@@ -30,11 +30,11 @@ class House:
     folder: Path
 
     @classmethod
-    async def open(cls, folder: Path) -> House:
+    async def open(cls, folder: Path, login: str = LOGIN) -> House:
         store = await open_store(folder)
 
         def begin(tx: WriteTx) -> Account:
-            return tx.ensure_account(LOGIN, tx.ensure_login(LOGIN).id, "INBOX")
+            return tx.ensure_account(login, tx.ensure_login(login).id, "INBOX")
 
         return cls.of(store, await store.write(begin), folder)
 

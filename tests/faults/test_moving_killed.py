@@ -1,0 +1,149 @@
+"""kill -9 of an import and of a migration at random instants (E004, E005): nothing lost or doubled.
+
+    POPBRIDGE_MOVES=50 POPBRIDGE_SEED=7 pytest tests/faults/test_moving_killed.py -s
+
+Each run is killed somewhere on its way and begun again; the last one runs to its end, and one more
+has nothing left to do. The migration goes to a server without UIDPLUS, and half of the times the
+journal is lost as well: then bytes alone say what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bridge.transfer import mbox
+from bridge.transfer.marks import Marks
+from tests.store.conftest import recount
+from tests.support.house import ADDRESS, write_config
+from tests.support.imap_target import ImapTarget
+from tests.support.samples import samples
+from tests.transfer.house import House
+
+KILLS = int(os.environ.get("POPBRIDGE_MOVES", "4"))
+SEED = int(os.environ.get("POPBRIDGE_SEED", secrets.randbelow(1_000_000)))
+MESSAGES = 1_000
+RAWS = list(samples(MESSAGES))
+
+
+def config_in(folder: Path) -> Path:
+    pop3 = {"host": "127.0.0.1", "port": 1, "security": "none", "username": "u", "password": "p"}
+    account: dict[str, object] = {"address": ADDRESS, "pop3": pop3}
+    folder.mkdir(exist_ok=True)
+    return write_config(folder, [account])
+
+
+async def run(config: Path, *words: object, within: float | None = None) -> dict[str, int] | None:
+    """The figures that a command ends with; None where it was killed after `within` seconds."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bridge", *map(str, words), "--config", str(config), "--json",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(within):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
+    assert process.returncode == 0
+    figures: dict[str, int] = json.loads(said)
+    return figures
+
+
+async def killed(random: Random, whole: float, config: Path, *words: object) -> int:
+    """Runs the command until it has been killed KILLS times (or has nothing left to do)."""
+    hits = 0
+    for _ in range(KILLS):
+        hits += await run(config, *words, within=whole * random.uniform(0.25, 1.0)) is None
+    return hits
+
+
+async def held(folder: Path) -> Counter[bytes]:
+    """The digests of INBOX."""
+    assert recount(folder) == []
+    house = await House.open(folder, ADDRESS)
+    try:
+        return Counter(each.digest for each in await house.entries("INBOX"))
+    finally:
+        await house.store.close()
+
+
+@pytest.mark.timeout(120 + 10 * KILLS)
+async def test_an_import_is_killed_and_goes_on(tmp_path: Path) -> None:
+    random = Random(SEED)
+    file = tmp_path / "all.mbox"
+    file.write_bytes(
+        b"".join(mbox.head(Marks(8, (), n)) + b"".join(mbox.quoted(r)) for n, r in enumerate(RAWS))
+    )
+    words = ("import", "mbox", file, "--login", ADDRESS)
+    started = time.monotonic()
+    assert await run(config_in(tmp_path / "whole"), *words) is not None
+    whole = time.monotonic() - started
+    config = config_in(tmp_path / "killed")
+    hits = await killed(random, whole, config, *words)
+    last = await run(config, *words)
+    again = await run(config, *words)
+    assert last is not None
+    assert again is not None
+    assert (last["seen"], last["done"] + last["already"], last["failed"]) == (MESSAGES, MESSAGES, 0)
+    assert (again["done"], again["already"]) == (0, MESSAGES)
+    one = await held(tmp_path / "whole" / "data")
+    two = await held(tmp_path / "killed" / "data")
+    print(
+        f"\nseed {SEED}: import killed {hits} times, {two.total()} messages, lost "
+        f"{(one - two).total()}, doubled {sum(n - 1 for n in two.values())}"
+    )
+    assert two == one
+    assert set(two.values()) == {1}
+
+
+@pytest.mark.timeout(120 + 10 * KILLS)
+async def test_a_migration_is_killed_and_goes_on(tmp_path: Path) -> None:
+    random = Random(SEED)
+    config = config_in(tmp_path / "from")
+    house = await House.open(tmp_path / "from" / "data", ADDRESS)
+    await house.fill("INBOX", *((raw, Marks(8, ("work",), n)) for n, raw in enumerate(RAWS)))
+    await house.store.close()
+    word = tmp_path / "word"
+    word.touch(mode=0o600)
+    word.write_text("secret\n")
+    async with ImapTarget(b"IMAP4rev1 LITERAL+ MULTIAPPEND") as whole:
+        async with ImapTarget(b"IMAP4rev1 LITERAL+ MULTIAPPEND") as target:
+
+            def words(server: ImapTarget) -> tuple[object, ...]:
+                url = f"imap://me@127.0.0.1:{server.port}"
+                return "migrate", "--login", ADDRESS, "--to", url, "--to-password-file", word
+
+            started = time.monotonic()
+            assert await run(config, *words(whole)) is not None
+            seconds = time.monotonic() - started
+            hits = 0
+            for number in range(KILLS):
+                within = seconds * random.uniform(0.25, 1.0)
+                hits += await run(config, *words(target), within=within) is None
+                if number % 2:
+                    shutil.rmtree(tmp_path / "from" / "data" / "moving", ignore_errors=True)
+            last = await run(config, *words(target))
+            appends = target.appends
+            again = await run(config, *words(target))
+        assert last is not None
+        assert again is not None
+        assert (last["done"] + last["already"], last["failed"]) == (MESSAGES, 0)
+        assert (again["done"], again["already"], target.appends) == (0, MESSAGES, appends)
+        there = Counter(target.held())
+        print(
+            f"\nseed {SEED}: migration killed {hits} times, {there.total()} messages, lost "
+            f"{(Counter(RAWS) - there).total()}, doubled {(there - Counter(RAWS)).total()}"
+        )
+        assert there == Counter(RAWS)
