@@ -18,6 +18,9 @@ from bridge.model import Octets
 
 STEP = 1024 * 1024  # octets that are in memory at once
 _NAME = re.compile(rb"[!-9;-~]++[ \t]*+:")
+_BLANK_FIRST = re.compile(rb"\r?\n")
+_BLANK = re.compile(rb"\n\r?\n")
+_HEADER_STEP = 16 * 1024
 Span = tuple[int, int]
 
 
@@ -76,18 +79,18 @@ def chosen(octets: Octets, likely: Sequence[Sequence[Span]], known: Collection[b
 def header_end(octets: Octets, start: int, end: int, most: int) -> int:
     """Where the blank line after the header begins; `end`, or `start + most`, where none is."""
     end = min(end, start + most)
-    if octets[start : min(end, start + 2)] in (b"\r\n", b"\n\n") or octets[start : start + 1] in (
-        b"\n",
-    ):
+    if _BLANK_FIRST.match(octets[start : min(end, start + 2)]):
         return start
     at = start
-    while True:
-        at = octets.find(b"\n", at, end)
-        if at < 0:
-            return end
-        at += 1
-        if octets[at : at + 1] == b"\n" or octets[at : at + 2] == b"\r\n":
-            return at
+    while at < end:
+        piece = octets[at : min(end, at + _HEADER_STEP)]
+        found = _BLANK.search(piece)
+        if found is not None:
+            return at + found.start() + 1
+        if at + len(piece) >= end:
+            break
+        at += len(piece) - 2  # a blank line may lie across the border
+    return end
 
 
 def fields(block: bytes) -> Iterator[tuple[int, int, bytes, bytes]]:

@@ -306,6 +306,7 @@ class Pusher:
         if number(validity) == remote.validity and len(there) == len(batch):
             for uid, entry in zip(there, batch, strict=True):
                 self._journal.add(remote.name, remote.validity, uid, entry.digest, sure=False)
+            self._journal.flush()
 
     async def _refused(
         self, error: ImapError, remote: Remote, job: _Job, batch: Sequence[Kept]

@@ -43,19 +43,24 @@ def config_in(folder: Path) -> Path:
     return write_config(folder, [account])
 
 
-async def run(config: Path, *words: object, within: float | None = None) -> dict[str, int] | None:
-    """The figures that a command ends with; None where it was killed after `within` seconds."""
+async def run(
+    config: Path, *words: object, within: float | None = None, until: asyncio.Event | None = None
+) -> dict[str, int] | None:
+    """The figures that a command ends with; None where it was killed: after `within` seconds, or
+    when `until` happens."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bridge", *map(str, words), "--config", str(config), "--json",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    try:
-        async with asyncio.timeout(within):
-            said, _ = await process.communicate()
-    except TimeoutError:
+    ended = asyncio.create_task(process.communicate())
+    event = asyncio.create_task((until or asyncio.Event()).wait())
+    await asyncio.wait((ended, event), timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    event.cancel()
+    if not ended.done():
         process.kill()
-        await process.wait()
+        await ended
         return None
+    said, _ = ended.result()
     assert process.returncode == 0
     figures: dict[str, int] = json.loads(said)
     return figures
@@ -118,25 +123,20 @@ async def test_a_migration_is_killed_and_goes_on(tmp_path: Path) -> None:
     word = tmp_path / "word"
     word.touch(mode=0o600)
     word.write_text("secret\n")
-    async with ImapTarget(b"IMAP4rev1 LITERAL+ MULTIAPPEND") as whole:
-        async with ImapTarget(b"IMAP4rev1 LITERAL+ MULTIAPPEND") as target:
-
-            def words(server: ImapTarget) -> tuple[object, ...]:
-                url = f"imap://me@127.0.0.1:{server.port}"
-                return "migrate", "--login", ADDRESS, "--to", url, "--to-password-file", word
-
-            started = time.monotonic()
-            assert await run(config, *words(whole)) is not None
-            seconds = time.monotonic() - started
-            hits = 0
-            for number in range(KILLS):
-                within = seconds * random.uniform(0.25, 1.0)
-                hits += await run(config, *words(target), within=within) is None
-                if number % 2:
-                    shutil.rmtree(tmp_path / "from" / "data" / "moving", ignore_errors=True)
-            last = await run(config, *words(target))
-            appends = target.appends
-            again = await run(config, *words(target))
+    async with ImapTarget(b"IMAP4rev1 LITERAL+ MULTIAPPEND") as target:
+        url = f"imap://me@127.0.0.1:{target.port}"
+        words = ("migrate", "--login", ADDRESS, "--to", url, "--to-password-file", word)
+        hits = 0
+        for number in range(KILLS):
+            # Somewhere in its share of the messages, between one that it was asked to take and its
+            # answer; with MULTIAPPEND that may be the middle of a command.
+            hits += await _killed_at(target, random.randint(1, MESSAGES // KILLS), config, *words)
+            if number % 2:
+                shutil.rmtree(tmp_path / "from" / "data" / "moving", ignore_errors=True)
+        target.answer = lambda _: None
+        last = await run(config, *words)
+        appends = target.appends
+        again = await run(config, *words)
         assert last is not None
         assert again is not None
         assert (last["done"] + last["already"], last["failed"]) == (MESSAGES, 0)
@@ -147,3 +147,19 @@ async def test_a_migration_is_killed_and_goes_on(tmp_path: Path) -> None:
             f"{(Counter(RAWS) - there).total()}, doubled {(there - Counter(RAWS)).total()}"
         )
         assert there == Counter(RAWS)
+        assert hits == KILLS
+
+
+async def _killed_at(target: ImapTarget, message: int, config: Path, *words: object) -> bool:
+    """Runs the command and kills it when the server has been given so many messages."""
+    left = message
+    reached = asyncio.Event()
+
+    def count(_: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            reached.set()
+
+    target.answer = count
+    return await run(config, *words, until=reached) is None

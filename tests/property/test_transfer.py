@@ -131,6 +131,18 @@ def test_a_manifest_is_read_as_it_was_written(name: str, marks: Marks, digest: b
     assert read.messages == {name: {digest: marks}}
 
 
+@given(MESSAGES, st.integers(3, 20), st.integers(0, 300))
+def test_the_end_of_a_header(raw: bytes, step: int, most: int) -> None:
+    before, forms._HEADER_STEP = forms._HEADER_STEP, step
+    try:
+        end = forms.header_end(raw, 0, len(raw), most)
+    finally:
+        forms._HEADER_STEP = before
+    head = raw[:most]
+    blank = re.search(rb"(?:\A|(?<=\n))\r?\n", head)
+    assert end == (blank.start() if blank else len(head))
+
+
 @given(st.binary(max_size=2000))
 def test_lines_that_end_with_lf_end_with_crlf(raw: bytes) -> None:
     form = forms.wire(raw, [(0, len(raw))])
