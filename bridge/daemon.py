@@ -40,6 +40,7 @@ from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
 from bridge.imap.table import ROWS
 from bridge.model import Account, MaildropFacts, PollReport, Quota, Secret, ServerDelete
+from bridge.notify import Notifier, summary
 from bridge.profiles.access import Access, access
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
@@ -60,6 +61,7 @@ from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 log = logs.get_logger()
 
 STOP_SECONDS = 9.0
+TELL_EVERY_SECONDS = 60.0  # the service manager, where nothing asks for more
 PURGE_EVERY_SECONDS = 3600.0
 PURGE_AFTER_SECONDS = 24 * 3600  # a device may still be reading what another one expunged
 
@@ -505,6 +507,7 @@ def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
 async def _serve(config_path: Path, settings: Config) -> int:
     loop = asyncio.get_running_loop()
     stop, hangup = asyncio.Event(), asyncio.Event()
+    notifier = Notifier()
 
     def on_stop() -> None:
         if stop.is_set():
@@ -528,18 +531,38 @@ async def _serve(config_path: Path, settings: Config) -> int:
             data_dir=str(settings.data_dir),
             certificate=daemon.certificate.fingerprint,
         )
-        watcher = loop.create_task(_reload_on(hangup, daemon, config_path))
+        notifier.tell("READY=1", summary(await daemon.status()))
+        tasks = [loop.create_task(_reload_on(hangup, daemon, config_path, notifier))]
+        if notifier.is_heard:
+            tasks.append(loop.create_task(_keep_telling(notifier, daemon)))
         await stop.wait()
         log.info("stopping")
-        watcher.cancel()
+        notifier.tell("STOPPING=1", "STATUS=stopping")
+        for task in tasks:
+            task.cancel()
     log.info("stopped")
     return 0
 
 
-async def _reload_on(hangup: asyncio.Event, daemon: Daemon, config_path: Path) -> None:
+async def _keep_telling(notifier: Notifier, daemon: Daemon) -> None:
+    """A daemon whose loop hangs or whose database is gone does not feed its watchdog."""
+    pause = TELL_EVERY_SECONDS
+    if notifier.watchdog_seconds is not None:
+        pause = min(pause, notifier.watchdog_seconds / 2)  # sd_watchdog_enabled(3)
+    while True:
+        status = await daemon.status()
+        alive = ["WATCHDOG=1"] if status.database_ok else []
+        notifier.tell(*alive, summary(status))
+        await asyncio.sleep(pause)
+
+
+async def _reload_on(
+    hangup: asyncio.Event, daemon: Daemon, config_path: Path, notifier: Notifier
+) -> None:
     while True:
         await hangup.wait()
         hangup.clear()
+        notifier.reloading()
         try:
             await daemon.reread()
         except ConfigError as error:
@@ -549,3 +572,4 @@ async def _reload_on(hangup: asyncio.Event, daemon: Daemon, config_path: Path) -
             log.error("config not taken", error=str(error))
         else:
             log.info("config reloaded", accounts=len(daemon.config.accounts))
+        notifier.tell("READY=1")
