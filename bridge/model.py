@@ -433,6 +433,7 @@ class PollReport:
     error_class: str = ""
     advice: str = ""
     least_interval: int = 0  # seconds between logins, as far as this poll learnt
+    left: int = 0  # messages for which there was no time; the next session goes on with them
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import typer
 
 from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table
 from bridge.cli.log import print_deletes
+from bridge.logs import printable
 from bridge.model import PollReport
 
 _CODES = {"auth": Exit.PERMISSION, "busy": Exit.TRY_LATER, "store": Exit.TRY_LATER}
@@ -67,6 +68,8 @@ def _print(reports: Sequence[PollReport]) -> None:
     ]
     print_table(columns, rows)
     for each in reports:
+        if each.left:
+            print(f"{printable(each.address)}: {each.left:,} are left, and follow by themselves")
         if each.error:
             complain("; ".join(filter(None, (f"{each.address}: {each.error}", each.advice))))
 

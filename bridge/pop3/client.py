@@ -201,8 +201,11 @@ class Pop3Session:
             self.notices.append(f"{listing.rejected} lines of {command} make no sense")
         return listing
 
-    async def retrieve(self, items: Sequence[ListedItem]) -> AsyncGenerator[Retrieved, None]:
+    async def retrieve(
+        self, items: Sequence[ListedItem], *, until: float | None = None
+    ) -> AsyncGenerator[Retrieved, None]:
         """One `Retrieved` an item, in the order of `items` (one that is asked again comes later).
+        What was not asked for `until` then, by the loop's clock, is left out.
 
         Take it with `contextlib.aclosing`: leaving early drops the connection. Raises Pop3Error;
         not fatal after an -ERR that tells to come back later, which is raised when all that was
@@ -210,7 +213,9 @@ class Pop3Session:
         """
         if len(items) > 1:
             await self._learn_capabilities()
-        retrieval = Retrieval(self._wire, items, self._new_sink, pipelining=self._pipelining)
+        retrieval = Retrieval(
+            self._wire, items, self._new_sink, pipelining=self._pipelining, until=until
+        )
         try:
             async for retrieved in retrieval.run():
                 yield retrieved

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,11 @@ class Retrieval:
         new_sink: Callable[[], Sink],
         *,
         pipelining: bool,
+        until: float | None = None,
     ) -> None:
+        """After `until`, by the loop's clock, nothing is asked for beyond one window."""
+        self._until = until
+        self._began = False
         self.pipelining = pipelining
         self.notices: list[str] = []
         self._wire = wire
@@ -107,8 +112,10 @@ class Retrieval:
     # --- asking -------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Sends what may be sent now. What is too large waits at the head of `_untried` until the
-        window is empty, so that the order is kept."""
+        """Sends what may be sent now, nothing once the time is over. What is too large waits at
+        the head of `_untried` until the window is empty, so that the order is kept."""
+        if self._began and self._until is not None and _now() >= self._until:
+            self._untried.clear()
         if self._again or self._alone or not self.pipelining:
             if self._window:
                 return
@@ -132,6 +139,7 @@ class Retrieval:
 
     def _ask(self, items: Sequence[ListedItem]) -> None:
         if items:
+            self._began = True
             self._wire.send(*(b"RETR %d" % item.number for item in items), shape=Expect.MULTI)
             self._window.extend(items)
             self._octets += sum(map(_expected_size, items))
@@ -206,6 +214,10 @@ class Retrieval:
 
 
 _COME_BACK_LATER = frozenset({"SYS/TEMP", "IN-USE", "LOGIN-DELAY"})
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _too_large(item: ListedItem) -> bool:

@@ -52,6 +52,7 @@ class Tally:
     todo_octets: int = 0  # of them, by LIST
     doing: str = ""  # what takes the time, for a person
     least_interval: int = 0  # seconds between logins that this session taught
+    left: int = 0  # lines for which there was no time in this session
     notice: str = ""
 
 
@@ -77,9 +78,10 @@ class Collector:
     failures: list[Failure] = field(default_factory=list)
     asked: dict[int, ListedItem] = field(default_factory=dict)  # and nothing came for them yet
 
-    async def run(self, items: Sequence[ListedItem]) -> None:
+    async def run(self, items: Sequence[ListedItem], until: float | None = None) -> None:
         """Raises Pop3Error, StoreError, OSError. What is left in `asked` after an error was not
-        had, the first of it broke the session."""
+        had, the first of it broke the session. What is not asked for `until` then, by the loop's
+        clock, is counted in `tally.left`."""
         if not items:
             return
         self.asked = {item.number: item for item in items}
@@ -98,7 +100,7 @@ class Collector:
         loop = asyncio.get_running_loop()
         turn = loop.time()
         try:
-            async with aclosing(self.session.retrieve(items)) as retrieved:
+            async with aclosing(self.session.retrieve(items, until=until)) as retrieved:
                 async for got in retrieved:
                     if loop.time() - turn > _TURN_SECONDS:  # many may come in one read
                         await asyncio.sleep(0)
@@ -115,6 +117,8 @@ class Collector:
             finally:
                 queue.clear()
         committer.result()
+        self.tally.left += len(self.asked)
+        self.asked = {}
 
     async def _take(self, got: Retrieved) -> Fetched | None:
         """A retrieved message with its structure, or None where it failed."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bridge import limits
 from bridge.logs import get_logger
 from bridge.model import (
     Account,
@@ -140,6 +141,7 @@ class Poller:
                 error_class=error_class,
                 advice=advice,
                 least_interval=tally.least_interval,
+                left=tally.left,
             )
             await self._record(account, report, tally, bearer=endpoint.bearer)
         if error:
@@ -227,7 +229,8 @@ class Poller:
                     clean = False  # the rest ends the session by itself
                     await self._delete(work, policy)
         except Pop3Error as exc:
-            if exc.in_window:
+            # Where many came through the window, it was not the window.
+            if exc.in_window and tally.done < limits.POP3_WINDOW_COMMANDS:
                 self._learn(account, broken_windows=self._memory[account.id].broken_windows + 1)
             raise
         finally:
@@ -364,8 +367,9 @@ class Poller:
         whole = False
         try:
             try:
-                await self._flow(work, collector, flow)
-                await self._alone(work, collector, queue.alone)
+                until = asyncio.get_running_loop().time() + limits.POP3_FETCH_SECONDS
+                await self._flow(work, collector, flow, until)
+                await self._alone(work, collector, () if tally.left else queue.alone)
                 whole = True
             except Pop3Error as exc:
                 await self._note_failures(work, collector, alive=not exc.fatal)
@@ -381,7 +385,7 @@ class Poller:
             self._note_short(work, collector)
         if tally.refusal is not None and not tally.new and not tally.relinked:
             raise tally.refusal
-        if self._memory[account.id].backlog is not None and not tally.unsettled:
+        if self._memory[account.id].backlog is not None and not (tally.unsettled or tally.left):
             await self._end_backlog(work)
 
     async def _note_failures(
@@ -393,11 +397,14 @@ class Poller:
             now = int(self._wall())
             await stubs.note(self._store, work.account, session, work.poisons, failures, now)
 
-    async def _flow(self, work: _Work, collector: Collector, lines: Sequence[ListedItem]) -> None:
-        """The lines that make no trouble. A line at which sessions break again and again is asked
-        for alone from then on."""
+    async def _flow(
+        self, work: _Work, collector: Collector, lines: Sequence[ListedItem], until: float
+    ) -> None:
+        """The lines that make no trouble, as far as the time goes: an endless first sync is many
+        sessions, so that a drop costs little. A line at which sessions break again and again is
+        asked for alone from then on."""
         try:
-            await collector.run(lines)
+            await collector.run(lines, until)
         except Pop3Error as exc:
             if exc.fatal and collector.asked:
                 line = next(iter(collector.asked.values()))

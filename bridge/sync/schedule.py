@@ -11,6 +11,7 @@ Rules:
   in a row an account is tried once per hour at most, until its settings change. A maildrop that
   somebody else has open is tried again soon; what only a person can mend, once a day.
 - At most `sessions` polls run at once, and `per_host` of them at one host; the others queue.
+- A first sync that is longer than a session goes on as soon as the minimum allows.
 - An account is polled once at a time: whoever asks while a poll is under way gets its report.
   An explicit poll overrides our own interval and back-off; a device that looks at its INBOX has
   its accounts polled as soon as the minimum allows, unless they are failing.
@@ -390,6 +391,8 @@ class Schedule:
     def _pause(self, lane: _Lane) -> float:
         """Seconds until the next poll of this lane."""
         pause = lane.job.interval
+        if lane.last is not None and lane.last.left and not lane.last.error:
+            pause = 0.0  # as soon as the provider's minimum allows
         error_class = lane.last.error_class if lane.last is not None else ""
         doublings = 2.0 ** min(lane.failures - 1, 20) if lane.failures > 1 else 1.0
         if error_class == "busy" and IN_USE_SECONDS * doublings < pause:

@@ -258,6 +258,7 @@ def test_poll_of_one_account_as_json(fake: FakeDaemon, capsys: pytest.CaptureFix
             "relinked": 0,
             "deleted": 0,
             "failed": 0,
+            "left": 0,
             "bytes": 5,
             "seconds": 0.0,
             "error": "",

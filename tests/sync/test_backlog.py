@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from bridge import limits
 from bridge.model import Flag, Mailbox
 from bridge.store.api import NoSuchMailbox, ReadTx, WriteTx
 from bridge.sync import backlog
@@ -134,3 +135,32 @@ async def test_a_mailbox_that_went_meanwhile_ends_the_backlog_all_the_same(house
         assert not (await poll).error
         assert not (await house.poll(server)).error
     assert (await house.store.read(lambda tx: tx.mailbox(account.login_id, "Old"))).messages > 0
+
+
+async def test_a_first_sync_longer_than_a_session_goes_on_in_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "POP3_FETCH_SECONDS", 0.0)  # one window a session, then
+    async with Pop3Server(maildrop(600)) as server:
+        before = await inbox(house)
+        for new, left in ((256, 344), (256, 88), (88, 0)):
+            assert (await inbox(house)).uidvalidity == before.uidvalidity
+            report = await house.poll(server)
+            assert (report.error, report.new, report.left) == ("", new, left)
+            assert server.ledger.sessions[-1].quit
+        assert await house.shown() == octets(server.items)
+        assert (await inbox(house)).uidvalidity > before.uidvalidity
+        assert set(server.ledger.retrieved.values()) == {1}
+
+
+async def test_a_line_that_breaks_between_messages_does_not_end_pipelining(house: House) -> None:
+    """Two cuts like that look like a server that loses commands, but for all that came before."""
+    items = maildrop(900)
+    async with Pop3Server(items, hang_up=[b"RETR 400", b"RETR 800"]) as server:
+        for _ in range(3):
+            assert (await house.poll(server)).error_class == "connect"
+            server.hang_up.discard(b"RETR 400")
+        server.hang_up.clear()
+        assert (await house.poll(server)).error == ""
+        assert server.ledger.sessions[-1].most_outstanding > 1
+        assert await house.shown() == octets(items)

@@ -107,6 +107,7 @@ class Provider:
         self.error_class = ""
         self.new = 0
         self.least_interval = 0
+        self.left: list[int] = []
         self.cancelled = 0
 
     async def poll(
@@ -132,6 +133,7 @@ class Provider:
             error=error,
             error_class=self.error_class,
             least_interval=self.least_interval,
+            left=self.left.pop() if self.left else 0,
         )
 
     def hold(self, *addresses: str) -> None:
@@ -505,3 +507,15 @@ async def test_an_account_that_was_paused_before_the_start_is_not_polled(
     await clock.advance(10 * INTERVAL)
     assert provider.polls == []
     assert schedule.state("a@x") == "paused"
+
+
+@pytest.mark.parametrize("least", [0, 600])
+async def test_a_first_sync_longer_than_a_session_goes_on_as_soon_as_the_provider_allows(
+    clock: Clock, provider: Provider, schedule: Schedule, least: int
+) -> None:
+    provider.left, provider.least_interval = [5], least
+    schedule.update([job()])
+    await clock.advance(0)
+    await clock.advance(least)
+    assert provider.gaps == [least]
+    assert schedule.next_poll("a@x") == INTERVAL
