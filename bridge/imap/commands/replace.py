@@ -33,21 +33,22 @@ async def run(session: Session, request: Request, value: Replace) -> Reply:
     (stored,) = await prepared([message.octets])
     now = int(time.time())
 
-    def work(tx: WriteTx) -> tuple[Mailbox, int]:
+    def work(tx: WriteTx) -> tuple[Mailbox, int, tuple[bytes, ...]]:
         box = names.mailbox(session, tx, value.mailbox)
         uid = add(tx, box.id, message, stored, now)
         if not tx.expunge(source, uids, only_deleted=False):
             raise No("Another device expunged the message meanwhile", b"EXPUNGEISSUED")
         # RFC 8508 3.4: what goes makes room for what comes.
         require_room(session, tx)
-        return box, uid
+        return box, uid, names.renaming(session, tx, value.mailbox, box)
 
     try:
-        box, uid = await session.services.store.write(work)
+        box, uid, renamed = await session.services.store.write(work)
     except NoSuchMailbox as error:
         raise try_create(error) from None
     # RFC 8508 4.3: before EXPUNGE
     session.note_made(box.id, [uid])
+    session.send(*renamed)
     appended = b"APPENDUID %d %d" % (box.uidvalidity, uid)
     session.send(untagged(b"OK", "The replacement is stored", appended))
     if "QRESYNC" not in session.enabled:
