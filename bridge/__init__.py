@@ -3,7 +3,7 @@
 The map (arrows of import point down only; `tests/test_architecture.py` keeps it true):
 
     5  cli  daemon                                            everything; nothing imports them
-    4  imap.server  web.server  sync.schedule                 sockets, clocks, files
+    4  imap.server  web.server  sync.schedule  transfer       sockets, clocks, files
     3  imap.session/commands/table/view   sync.poll           async, no sockets
     2  store.api  bus  pop3.client  auth  tls  spool  logs    doors to disk and to others
     1  imap.protocol  pop3.protocol  mime  sync.plan  sync.identity  profiles  web.status   pure
@@ -17,7 +17,7 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     imap/       we are the server               store/      SQLite behind one door
     sync/       what a poll does                auth/       who may sign in, SASL
     web/        the page, health, control       cli/        one file a command
-    profiles/   us, told to mail programs
+    profiles/   us, told to mail programs       transfer/   import, export, migration
 """
 
 __version__ = "0.1.0"

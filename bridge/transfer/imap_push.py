@@ -23,7 +23,7 @@ from bridge.model import Secret, Sink
 from bridge.transfer import imap_wire
 from bridge.transfer.door import Door, Folder, Kept, all_entries
 from bridge.transfer.imap_client import Appending, ImapClient, ImapError, Server
-from bridge.transfer.imap_names import Names
+from bridge.transfer.imap_names import NOT_MAILBOXES, Names
 from bridge.transfer.imap_reading import digest_of, fetched, mended_digest, names
 from bridge.transfer.imap_wire import BadResponse, Response, number, pairs
 from bridge.transfer.journal import Journal
@@ -140,7 +140,8 @@ class Pusher:
                 await self._append(client, remote, job, missing)
             except (ImapError, BadResponse) as error:
                 if isinstance(error, ImapError) and not error.lost:
-                    raise PushStopped(f"{job.folder.name}: {error}") from None
+                    self._give_up(job, error)
+                    return
                 why = str(error)
                 if self._client is None or job.first is None:
                     tries += 1
@@ -149,6 +150,14 @@ class Pusher:
                     raise PushStopped(f"{why}; tried {TRIES} times, run it again") from None
                 await self._pause(min(2.0**tries, 60.0))
         self._tally.failed += len(job.refused)
+        self._tally.step()
+
+    def _give_up(self, job: _Job, error: ImapError) -> None:
+        """The server refuses this mailbox; the others go on."""
+        already = 0 if job.first is None else len(job.entries) - job.missing
+        sent = self._tally.done - job.base
+        self._tally.failed += len(job.entries) - already - sent
+        self._tally.note(f"{job.folder.name}: {self._server} refused the mailbox: {error}")
         self._tally.step()
 
     # --- the connection -----------------------------------------------------------------
@@ -179,7 +188,9 @@ class Pusher:
         """The mailbox there, selected; made when missing."""
         remote = Remote(self._names.there(folder.name, folder.special_use))
         quoted = imap_wire.mailbox(remote.name)
-        if remote.name not in self._names.mailboxes and remote.name != "INBOX":
+        listed = self._names.mailboxes.get(remote.name)
+        missing = listed is None or bool(listed.attributes & NOT_MAILBOXES)
+        if missing and remote.name != "INBOX":
             if dry:
                 return None
             try:

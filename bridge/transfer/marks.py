@@ -19,6 +19,7 @@ TRUNCATED = "$Truncated"
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]+")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SAFE = re.compile(r"[^A-Za-z0-9 _.,+=@()'\-\u00a1-\U0010ffff]")
+_SUFFIXES = ("mbox", "eml", "part", "jsonl")
 _FILE_NAME = 120  # octets of a level's name as a file; the file system takes 255
 
 
@@ -62,6 +63,9 @@ def file_name(level: str) -> str:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if name[-1:] in (".", " "):
         name = f"{name[:-1]}%{ord(name[-1]):02X}"
+    stem, dot, suffix = name.rpartition(".")
+    if dot and suffix.lower() in _SUFFIXES:  # a folder "a.mbox" beside the file of the mailbox "a"
+        name = f"{stem}%2E{suffix}"
     octets = name.encode()
     if len(octets) > _FILE_NAME:
         mark = hashlib.sha256(octets).hexdigest()[:16]

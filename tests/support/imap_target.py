@@ -46,6 +46,7 @@ class ImapTarget:
     answer: Callable[[bytes], bytes | None] = lambda _: None
     greeting: bytes = b"* OK ready\r\n"
     silent: bool = False
+    refuses_create: bool = False
     host: str = "127.0.0.1"
     port: int = 0
     logins: int = 0
@@ -100,6 +101,9 @@ class _Session:
             if self._target.silent and word == b"CAPABILITY":
                 await self._reader.read()  # until the client goes
                 raise _Gone
+            if word == b"CREATE" and self._target.refuses_create:
+                self._writer.write(tag + b" NO not here\r\n")
+                continue
             if word == b"APPEND":
                 await self._append(tag, rest)
                 continue

@@ -51,6 +51,7 @@ async def fill(house: House) -> None:
         "日本語",
         ".hidden",
         "a/b/c",
+        "a.mbox/b.eml",
         "x" * 300,
     )
     for box, name in enumerate(names):
@@ -79,12 +80,12 @@ async def test_what_goes_out_comes_in_again(
     await fill(house)
     target = tmp_path / "out"
     tally = await export(house, kind, target)
-    assert (tally.seen, tally.done, tally.already, tally.notes) == (97, 97, 0, [])
+    assert (tally.seen, tally.done, tally.already, tally.notes) == (109, 109, 0, [])
     again = await export(house, kind, target)
-    assert (again.seen, again.done, again.already, again.notes) == (97, 0, 97, [])
+    assert (again.seen, again.done, again.already, again.notes) == (109, 0, 109, [])
     other = await House.open(tmp_path / "other")
     back = await other.import_(kind, target)
-    assert (back.done, back.already, back.failed, back.notes) == (97, 0, 0, [])
+    assert (back.done, back.already, back.failed, back.notes) == (109, 0, 0, [])
     assert not back.skipped
     assert await other.shown() == await house.shown()
     assert [each.name for each in await other.door.folders()] == [

@@ -102,6 +102,17 @@ async def test_a_message_that_is_refused_is_counted_and_the_others_go(house: Hou
             assert refusal.split(b" ", 1)[1].decode() in tally.notes[0]
 
 
+async def test_a_mailbox_that_is_refused_is_counted_and_the_others_go(house: House) -> None:
+    raws = await fill(house)
+    await house.fill("a/b", (b"Subject: x\r\n\r\n", Marks(0, (), 1)))
+    async with ImapTarget(refuses_create=True) as target:
+        tally, _ = await push(house, target)
+        assert Counter(target.held()) == Counter(raws)
+        assert (tally.seen, tally.done, tally.already, tally.failed) == (6, 5, 0, 1)
+        assert "a/b: " in " ".join(tally.notes)
+        assert "refused the mailbox: not here" in " ".join(tally.notes)
+
+
 async def test_a_server_that_is_full_ends_it_with_a_word(house: House) -> None:
     raws = await fill(house)
     async with ImapTarget(
