@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -70,7 +70,7 @@ def arrival(
     oauth: Mapping[str, str] | None = None,
 ) -> Arrival:
     """The account of this address, with a name for its secret that nobody has yet."""
-    pop3: dict[str, str | int | bool | Item] = {"host": settings.pop3.host}
+    pop3: dict[str, str | int | bool | Sequence[str] | Item] = {"host": settings.pop3.host}
     if settings.pop3.port != (995 if settings.pop3.security is Security.TLS else 110):
         pop3["port"] = settings.pop3.port
     if settings.pop3.security is not Security.TLS:
@@ -84,7 +84,7 @@ def arrival(
         pop3["oauth"] = dict(oauth)
     if settings.pop3.security is Security.NONE and not config.is_loopback(settings.pop3.host):
         pop3["allow_plaintext"] = True
-    account: dict[str, str | int | bool | Item] = {
+    account: dict[str, str | int | bool | Sequence[str] | Item] = {
         "address": str(address),
         "pop3": pop3,
         "interval": f"{interval(settings) // 60}m",

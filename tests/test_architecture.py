@@ -90,6 +90,7 @@ SOCKET_ROOMS = {
     "bridge.web.control_socket",
     "bridge.transfer.imap_client",
     "bridge.cli.control",
+    "bridge.cli.ports",
     "bridge.cli.door",
     "bridge.cli.demo_maildrop",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,7 +92,10 @@ def test_a_second_account_keeps_every_line_and_mode(path: Path, tmp_path: Path) 
 
 
 def test_what_cannot_be_saved_leaves_nothing(path: Path, tmp_path: Path) -> None:
-    bad: dict[str, str | int | bool | Item] = {**new(path).account, "interval": "soon"}
+    bad: dict[str, str | int | bool | Sequence[str] | Item] = {
+        **new(path).account,
+        "interval": "soon",
+    }
     with pytest.raises(ConfigError):
         arrival.save(path, Arrival(bad, "me@example.org"), None, top=top(tmp_path))
     assert not path.parent.exists()

@@ -28,7 +28,12 @@ class Connection(http.client.HTTPConnection):
 
 
 def ask(
-    config: Path | None, method: str, target: str, *, seconds: float | None = ANSWER_SECONDS
+    config: Path | None,
+    method: str,
+    target: str,
+    *,
+    body: Json = None,
+    seconds: float | None = ANSWER_SECONDS,
 ) -> Json:
     """One request to the daemon of this config, and the JSON that it answers.
 
@@ -40,10 +45,9 @@ def ask(
     path = load(config_path).data_dir / control_socket.NAME
     connection = Connection(path, seconds)
     try:
-        connection.request(method, target)
+        connection.request(method, target, None if body is None else json.dumps(body))
         response = connection.getresponse()
-        body = response.read()
-        said = cast(Json, json.loads(body))
+        said = cast(Json, json.loads(response.read()))
     except (FileNotFoundError, ConnectionRefusedError):
         text = f"no daemon is running on {path.parent}; start it: popbridge run --config "
         raise Failure(Exit.UNAVAILABLE, f"{text}{config_path}") from None

@@ -24,6 +24,7 @@ from bridge.cli.log import log
 from bridge.cli.migrate import migrate
 from bridge.cli.poll import poll
 from bridge.cli.run import run as run_command
+from bridge.cli.setup import setup
 from bridge.cli.status import status
 
 _CLICK_USAGE = 2  # what click ends with for a wrong command line; sysexits.h says 64
@@ -42,7 +43,7 @@ app.command()(export)
 app.command()(migrate)
 app.command()(backup)
 app.command()(restore)
-for each in (check, poll, status, demo, healthcheck):
+for each in (setup, check, poll, status, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")
 app.add_typer(device, name="device")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import yaml
@@ -17,7 +17,7 @@ import yaml
 from bridge.config import tree
 from bridge.config.tree import Value
 
-Item: TypeAlias = "Mapping[str, str | int | bool | Item]"
+Item: TypeAlias = "Mapping[str, str | int | bool | Sequence[str] | Item]"
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9@._/+~-]*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -180,6 +180,9 @@ def _mapping(item: Item, indent: int) -> list[str]:
         if isinstance(value, Mapping):
             lines.append(f"{' ' * indent}{key}:")
             lines += _mapping(value, indent + 2)
+        elif not isinstance(value, str | int):
+            listed = ", ".join(map(scalar, value))
+            lines.append(f"{' ' * indent}{key}: [{listed}]")
         else:
             lines.append(f"{' ' * indent}{key}: {scalar(value)}")
     return lines
@@ -211,6 +214,10 @@ def _string(value: str | int | bool) -> str:
 def _strings(item: Item) -> dict[str, Value]:
     """The item as the file's reader gives it: every scalar is text."""
     return {
-        key: _strings(value) if isinstance(value, Mapping) else _string(value)
+        key: _strings(value)
+        if isinstance(value, Mapping)
+        else _string(value)
+        if isinstance(value, str | int)
+        else list(value)
         for key, value in item.items()
     }

@@ -59,6 +59,7 @@ class Provider:
     no_pop3: Text | None = None
     refused: str = ""
     auth_alone: bool = False
+    strict: bool = False
 
     def server(self, domain: str) -> str:
         """The POP3 host for addresses of this domain."""
@@ -119,7 +120,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
     known = {
         "name", "domains", "source", "mx", "host", "hosts", "port", "security", "username",
         "minutes", "smtp", "switch_on", "app_password", "oauth", "note", "no_pop3", "refused",
-        "auth_alone",
+        "auth_alone", "strict",
     }  # fmt: skip
     if unknown := row.keys() - known:
         raise ValueError(f"providers.toml: [{name}] has {', '.join(sorted(unknown))}")
@@ -147,6 +148,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
         no_pop3=_hint(row, "no_pop3"),
         refused=_text(row, "refused"),
         auth_alone=bool(row.get("auth_alone")),
+        strict=bool(row.get("strict")),
     )
 
 

@@ -58,6 +58,21 @@ class Learnt:
     ahead: Auth | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A server before anybody logs in: its greeting (escaped), what it announces, and its TLS:
+    `TLSv1.3` and the certificate in DER, both empty without."""
+
+    greeting: str
+    capabilities: Capabilities
+    tls: str = ""
+    certificate: bytes = b""
+
+
+def _nowhere() -> Sink:
+    raise AssertionError("nothing is fetched where nobody logs in")
+
+
 class Pop3Session:
     """One session, logged in. Use it from one task. `notices` are sentences about what the server
     got wrong and we could bear; `degraded` says that its listing was not whole or not sound, so
@@ -105,6 +120,19 @@ class Pop3Session:
             if error.kind == "auth":
                 error.advice = f"{password.advice} {error.advice}"
             raise
+
+    @classmethod
+    async def look(cls, endpoint: Endpoint) -> Look:
+        """What a server says of itself to anybody: nobody logs in. Raises Pop3Error."""
+        session = cls(endpoint, _nowhere, False)
+        try:
+            greeting = await session._connect()
+            capabilities = await session._ask_capabilities()
+            look = Look(escape(greeting), capabilities, *session._wire.protection)
+            await session.quit()
+        finally:
+            await session.abort()
+        return look
 
     async def _opened(self, secret: str, learnt: Learnt | None) -> Pop3Session:
         learnt = learnt if learnt is not None and self._may_pipeline else Learnt()

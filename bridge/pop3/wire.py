@@ -153,6 +153,15 @@ class Wire:
                 f"tls_fingerprint: 'SHA256:{shown}'; if not, somebody may be in between.",
             )
 
+    @property
+    def protection(self) -> tuple[str, bytes]:
+        """(`TLSv1.3`, the server's certificate in DER), or nothing of both."""
+        transport = self._link.transport
+        secured = transport.get_extra_info("ssl_object") if transport is not None else None
+        if secured is None:
+            return "", b""
+        return str(secured.version()), secured.getpeercert(True) or b""
+
     async def close(self) -> None:
         """Closes in order, and waits a little for the server to do so too."""
         if self._link.transport is not None and not self._link.lost.done():

@@ -47,6 +47,12 @@ ssl = yes
 ssl_cert = <{cert}
 ssl_key = <{key}
 disable_plaintext_auth = no
+auth_failure_delay = 0
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 auth_mechanisms = {mechanisms}
 mail_location = maildir:{mail}
 mail_save_crlf = yes
@@ -194,7 +200,7 @@ class Dovecot:
         (self.folder / "run").mkdir()
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_pem))
-        leaf = authority.issue_cert("127.0.0.1", "::1", "localhost")
+        leaf = authority.issue_cert("127.0.0.1", "::1", "localhost", "pop.example.test")
         leaf.private_key_pem.write_to_path(str(self.folder / "key.pem"))
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         (self.folder / "cert.pem").write_bytes(chain)

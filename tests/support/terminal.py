@@ -69,6 +69,10 @@ class Terminal:
         """All that was drawn, one drawing after the other."""
         return _ESCAPE.sub(b" ", self._drawn).decode(errors="replace")
 
+    def raw(self) -> str:
+        """All that was drawn, with its escape sequences."""
+        return self._drawn.decode(errors="replace")
+
     def press(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
