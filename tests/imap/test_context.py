@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.imap import changelog
+from bridge.imap.commands import context
 from tests.support.endpoint import PASSWORD, Core
 from tests.support.imap_client import Talk
 
@@ -74,11 +75,14 @@ def expand(numbers: str) -> list[int]:
     return out
 
 
-@pytest.mark.parametrize(("seed", "log"), [(1, 10_000), (2, 10_000), (3, 2)])
+@pytest.mark.parametrize(
+    ("seed", "log", "turn"), [(1, 10_000, 500), (2, 10_000, 1), (3, 2, 500), (4, 2, 1)]
+)
 async def test_a_context_is_what_a_search_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, log: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, log: int, turn: int
 ) -> None:
     monkeypatch.setattr(changelog, "LENGTH", log)  # a short memory: the ways round it, too
+    monkeypatch.setattr(context, "TURN", turn)  # many changes at once, and few
     choose = random.Random(seed)  # the same dialogue each time
     async with Core(tmp_path) as core:
         other = Device(await core.connect())

@@ -26,14 +26,28 @@ from bridge.imap.protocol.context import CancelUpdate
 from bridge.imap.protocol.fetch import Item
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import quoted, untagged
-from bridge.imap.protocol.search import And, Key, Not, Numbers, Older, Or, Search, leaves
+from bridge.imap.protocol.search import (
+    All,
+    And,
+    HasFlag,
+    HasKeyword,
+    Key,
+    ModSeq,
+    Not,
+    Numbers,
+    Older,
+    Or,
+    Recent,
+    Search,
+    leaves,
+)
 from bridge.imap.replies import Bad, CommandError, No, Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session, log
 from bridge.imap.view import View
 from bridge.store.api import NoSuchMailbox, StoreError
 
-TURN = 1_000  # changed messages that are looked at before other sessions have their turn
+TURN = 500  # changed messages that are looked at before other sessions have their turn
 
 
 @dataclass(slots=True)
@@ -81,9 +95,28 @@ class Follower:
             # Whose UID "*" is may have changed with the last message.
             last = context.members[-1:].tolist()
             changed = sorted({*changed, view.uids[-1], top, *last})
-        added: list[int] = []
+        if len(changed) > TURN and _is_in_memory(context.key):
+            found = await find(self._session, view, context.key)
+            removed, added = await asyncio.to_thread(_difference, view.uids, found, context.members)
+        else:
+            removed, added = await self._among(context, view, changed)
+        if context.items:
+            came = [at for uid in added if uid > top and (at := place(view.uids, uid)) is not None]
+            # A section that cannot be decoded is left out; the rest is told.
+            with contextlib.suppress(CommandError):
+                await respond(self._session, view, list(runs(came)), context.items)
+        if len(removed) + len(added) <= TURN:
+            told = _update(view, context, removed, added)
+        else:
+            told = await asyncio.to_thread(_update, view, context, removed, added)
+        self._session.send(*told)
+
+    async def _among(
+        self, context: Context, view: View, changed: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """Which of these UIDs do not match any more, and which do now."""
         removed: list[int] = []
-        came: list[int] = []  # positions of what is added because it came
+        added: list[int] = []
         for start in range(0, len(changed), TURN):
             if start:
                 await asyncio.sleep(0)
@@ -92,27 +125,26 @@ class Follower:
             matching = set(await find(self._session, view, context.key, places))
             for at in places:
                 uid = view.uids[at]
-                if (at in matching) == (place(context.members, uid) is not None):
-                    continue
-                if at in matching:
-                    added.append(uid)
-                    came += [at] if uid > top else []
-                else:
-                    removed.append(uid)
-        if came and context.items:
-            # A section that cannot be decoded is left out; the rest is told.
-            with contextlib.suppress(CommandError):
-                await respond(self._session, view, list(runs(came)), context.items)
-        self._session.send(*_update(view, context, removed, added))
+                if (at in matching) != (place(context.members, uid) is not None):
+                    (added if at in matching else removed).append(uid)
+        return removed, added
+
+
+def _difference(
+    uids: array[int], found: Sequence[int], members: array[int]
+) -> tuple[list[int], list[int]]:
+    """The UIDs of `members` that are not at the positions found, and the other way round."""
+    now = [uids[at] for at in found]
+    return sorted(set(members).difference(now)), sorted(set(now).difference(members))
 
 
 def _update(
     view: View, context: Context, removed: Sequence[int], added: Sequence[int]
-) -> Iterator[bytes]:
+) -> tuple[bytes, ...]:
     """b'* ESEARCH (TAG "B01") UID REMOVEFROM (0 9) ADDTO (0 32768:32769)'; both are UIDs, rising.
     RFC 5267 4.3.3: position 0 leaves it to the client to keep them in order."""
     if not removed and not added:
-        return
+        return ()
     parts = [b"* ESEARCH (TAG %b)" % quoted(context.tag)]
     if context.uid:
         parts.append(b"UID")
@@ -122,7 +154,7 @@ def _update(
             parts.append(b"%b (0 %b)" % (word, format_ranges(numbers)))
     places = [at for uid in removed if (at := place(context.members, uid)) is not None]
     context.members = _with(without(context.members, places), added)
-    yield b" ".join(parts) + b"\r\n"
+    return (b" ".join(parts) + b"\r\n",)
 
 
 def _with(uids: array[int], more: Iterable[int]) -> array[int]:
@@ -139,6 +171,12 @@ def _with(uids: array[int], more: Iterable[int]) -> array[int]:
 
 def _has_star(key: Key) -> bool:
     return any(isinstance(leaf, Numbers) and leaf.numbers.has_star for leaf in leaves(key))
+
+
+def _is_in_memory(key: Key) -> bool:
+    """Whether the open mailbox knows all that the search asks for."""
+    known = All | HasFlag | HasKeyword | ModSeq | Numbers | Recent
+    return all(isinstance(leaf, known) for leaf in leaves(key))
 
 
 # --- commands ---------------------------------------------------------------------------
