@@ -12,6 +12,7 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     model.py    the words as values             limits.py   every cap on what a peer may do
     config/     YAML -> values, all mistakes at once        daemon.py   knows everyone
     bus.py      told after commit               tls.py      contexts, own CA, safe upgrades
+    indexing.py fills the text index, behind all
     spool.py    where incoming bytes wait       logs.py     one line an event
     mime/       message bytes -> structure      pop3/       we are the client
     imap/       we are the server               store/      SQLite behind one door

@@ -39,7 +39,8 @@ from bridge.imap.mailboxes import OpenMailboxes
 from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
 from bridge.imap.table import ROWS
-from bridge.model import Account, MaildropFacts, PollReport, Quota, Secret, ServerDelete
+from bridge.indexing import TextIndexer
+from bridge.model import Account, Change, MaildropFacts, PollReport, Quota, Secret, ServerDelete
 from bridge.notify import Notifier, summary
 from bridge.profiles.access import Access, access
 from bridge.spool import Spool
@@ -121,7 +122,13 @@ class Daemon:
         self.store = await open_store(settings.data_dir, settings.database)
         stack.push_async_callback(self.store.close)
         bus = Bus()
-        self.store.on_change = bus.publish
+        indexer = TextIndexer(self.store)
+
+        def told(changes: Sequence[Change]) -> None:
+            bus.publish(changes)
+            indexer.wake()
+
+        self.store.on_change = told
         self.certificate = await asyncio.to_thread(server_certificate, settings)
         self._devices = await Devices.open(self.store, time.time)
         self._passwords = Passwords(verifiers, self._devices.known, salt_key=self._devices.salt_key)
@@ -173,7 +180,7 @@ class Daemon:
         stack.push_async_callback(self._desk.close)
         if self.phone_pages is not None:
             stack.push_async_callback(self.phone_pages.stop)
-        for task in (self._keep_house(), self._keep_devices()):
+        for task in (indexer.run(), self._keep_house(), self._keep_devices()):
             stack.callback(loop.create_task(task).cancel)
 
     def _public(self, settings: Config) -> PublicSide | None:

@@ -220,6 +220,15 @@ class EntryRow(NamedTuple):
     links: bytes = b""  # the first two of `SortKeys.links`
 
 
+class Unindexed(NamedTuple):
+    """A message whose text is not in the text index yet."""
+
+    message_id: MessageId
+    size: int
+    header: bytes
+    parts: bytes
+
+
 class ThreadRow(NamedTuple):
     """What THREAD needs of an entry; a tuple, for there is one a message. `sent_at` is
     INTERNALDATE where the message has no date (RFC 5256 2.2); the others are of `SortKeys`."""

@@ -49,6 +49,7 @@ ROWS = {
     "bridge.imap.server": 4,
     "bridge.web": 4,
     "bridge.sync.schedule": 4,
+    "bridge.indexing": 3,
     "bridge.transfer": 4,
     "bridge.arrival": 4,
     "bridge.desk": 4,

@@ -15,7 +15,7 @@ import asyncio
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from bridge import limits
@@ -119,7 +119,7 @@ class Columns:
         """For each of the UIDs 1 where its figure passes the test, else 0."""
         if uids == self._figure_uids:
             return bytes(map(test, self._figures[name]))
-        return _mask(
+        return mask_of(
             uids,
             (
                 uid
@@ -130,14 +130,15 @@ class Columns:
 
     def having(self, name: bytes, uids: array[int], needle: str) -> bytes:
         """For each of the UIDs 1 where the field has the (folded) needle, else 0."""
-        return _mask(uids, (self._field_uids[row] for row in self._fields[name].having(needle)))
+        return mask_of(uids, (self._field_uids[row] for row in self._fields[name].having(needle)))
 
 
 def _last(uids: array[int]) -> int:
     return uids[-1] if uids else 0
 
 
-def _mask(uids: array[int], found: Iterator[int]) -> bytes:
+def mask_of(uids: array[int], found: Iterable[int]) -> bytes:
+    """For each of the (rising) UIDs 1 where it was found, else 0."""
     mask = bytearray(len(uids))
     for uid in found:
         at = place(uids, uid)

@@ -1,7 +1,8 @@
 """Which messages of a view match a search.
 
-Flags and numbers are answered from memory; only messages that are still undecided cost a look
-into the store, in slices on a reader's thread; only those still undecided are read, and of a
+Flags and numbers are answered from memory, dates, sizes and common header fields from columns; the
+text index says which bodies need no look. Only messages that are still undecided cost a look into
+the store, in slices on a reader's thread; only those still undecided are read, and of a
 large one a piece at a time.
 """
 
@@ -14,17 +15,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from bridge.imap.columns import FIELDS
+from bridge.imap.columns import FIELDS, mask_of
 from bridge.imap.mailboxes import runs
 from bridge.imap.matching import Cost, Known, Plan, Stored, figure
 from bridge.imap.ondisk import OnDisk
 from bridge.imap.protocol.search import HeaderHas, Key, leaves
 from bridge.imap.session import Session
 from bridge.imap.view import View
+from bridge.indexing import VERSION
 from bridge.mime.text import fold
 from bridge.model import EntryRow, MailboxId, Octets
 from bridge.store.api import Columns, ReadTx
 
+FEW = 8  # bodies that are read without asking the text index
 ROWS = 200  # messages with their headers that are looked at in one visit to the store
 SMALL_ROWS = 5_000  # the same where dates and sizes are enough
 READ = 16 * 1024 * 1024  # octets of messages after which a visit ends
@@ -48,7 +51,10 @@ async def find(
         known = _known(view)
         plan = Plan(key, known)
         if len(plan.open) > ROWS:
-            plan = Plan(key, await _with_columns(session, view, key, known))
+            known = await _with_columns(session, view, key, known)
+            plan = Plan(key, known)
+        if plan.cost is Cost.BODY and len(plan.open) > FEW:
+            plan = Plan(key, await _with_text_index(session, view, plan.needles, known))
         return await _decide(session, view, plan, range(len(view.uids)))
     return await _decide(session, view, Plan(key, _known_of(view, among)), among)
 
@@ -97,6 +103,24 @@ async def _with_columns(session: Session, view: View, key: Key, known: Known) ->
         return None if figure_ is None else columns.figures(figure_[0], uids, figure_[1])
 
     return replace(known, column=column)
+
+
+async def _with_text_index(
+    session: Session, view: View, needles: Iterable[str], known: Known
+) -> Known:
+    """The same, and which messages surely do not have what bodies are searched for."""
+    box, uids = view.mailbox.id, view.uids
+
+    def work(tx: ReadTx) -> dict[str, bytes]:
+        masks = {}
+        for needle in needles:
+            found = tx.may_hold(box, needle, VERSION)
+            if found is not None:
+                masks[needle] = mask_of(uids, found)
+        return masks
+
+    masks = await session.services.store.read(work)
+    return replace(known, may_hold=masks.get)
 
 
 def _in_columns(leaf: Key) -> bool:

@@ -54,7 +54,8 @@ LAST_DAY = 3_652_059  # date.max.toordinal()
 class Known:
     """What the open mailbox knows: one element a message of the view, in its order.
 
-    `column` gives a mask for a leaf that columns answer, None for others.
+    `column` gives a mask for a leaf that columns answer, None for others; `may_hold` for a folded
+    needle one of the messages whose texts may hold it, None where nobody knows.
     `keywords` gives the names of an interned set, `places` the closed intervals of positions of a
     number set, `recent` those of what is \\Recent. `gone` are positions of messages that were
     expunged and still have their number. `now` is in seconds since the epoch.
@@ -69,6 +70,7 @@ class Known:
     gone: Iterable[int]
     now: int
     column: Callable[[Key], bytes | None] = lambda _: None
+    may_hold: Callable[[str], bytes | None] = lambda _: None
 
 
 class Stored:
@@ -182,7 +184,11 @@ class Plan:
                 return _Node(node.no, node.yes, node.cost, lambda at, m: not test(at, m))
         mask = self._mask(key)
         if mask is None:
-            return _Node(0, 0, *_by_row(key, self._known.now))
+            no = 0
+            if isinstance(key, BodyHas | TextHas):
+                maybe = self._known.may_hold(fold(key.needle))
+                no = 0 if maybe is None else self._full ^ _number(maybe)
+            return _Node(0, no, *_by_row(key, self._known.now))
         yes = _number(mask)
         return _Node(yes, self._full ^ yes, Cost.NOTHING, lambda at, _: bool(mask[at]))
 

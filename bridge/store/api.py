@@ -46,6 +46,7 @@ from bridge.model import (
     SpecialUse,
     Stored,
     ThreadRow,
+    Unindexed,
     Usage,
 )
 
@@ -172,6 +173,17 @@ class ReadTx(Protocol):
 
     def thread_rows(self, mailbox: MailboxId, uids: UidRanges) -> Sequence[ThreadRow]:
         """What THREAD needs of the entries that are there, by UID."""
+        ...
+
+    # the text index
+    def unindexed(self, version: str, most: int) -> Sequence[Unindexed]:
+        """The next messages whose texts are not in the index, by id: all of them where it
+        was made by another version, none where the engine has no index."""
+        ...
+
+    def may_hold(self, mailbox: MailboxId, needle: str, version: str) -> Sequence[int] | None:
+        """UIDs of the entries whose message may hold the (folded) needle in its texts, in any
+        order: all others do not. None where the index cannot say."""
         ...
 
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
@@ -410,6 +422,13 @@ class WriteTx(ReadTx, Protocol):
         ...
 
     # housekeeping
+    def index_texts(self, texts: Mapping[MessageId, str | None], version: str, stale: int) -> None:
+        """Puts the (folded) texts of the next `unindexed` messages into the index, in their order;
+        None is one with too much text, which may hold anything. Where the index was made by
+        another version, or more than `stale` rows and a quarter of it are of purged messages, it
+        is emptied instead, to be made anew."""
+        ...
+
     def purge(self, older_than: int, most: int = 1000) -> int:
         """Deletes bytes of messages that lost their last entry before `older_than`."""
         ...

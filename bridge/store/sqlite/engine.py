@@ -33,6 +33,7 @@ from typing import Any, Generic, TypeVar
 from bridge.model import Change, LoginId, MailboxId
 from bridge.store import migrate
 from bridge.store.api import ReadTx, StoreError, WriteTx
+from bridge.store.sqlite import text_index
 from bridge.store.sqlite.backup import write_backup
 from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
 from bridge.store.sqlite.errors import poisons_connection, store_error
@@ -203,6 +204,7 @@ class SqliteStore:
         try:
             self._db = connect(self._path, writer=True)
             upgrade(self._db, migrate.load("bridge.store.sqlite"))
+            text_index.prepare(self._db)
             for reader in self._readers:
                 reader.start()
         except BaseException as error:

@@ -38,6 +38,7 @@ from bridge.model import (
     ServerDelete,
     SpecialUse,
     ThreadRow,
+    Unindexed,
     Usage,
 )
 from bridge.store.api import (
@@ -48,6 +49,7 @@ from bridge.store.api import (
     StoreError,
     UidRanges,
 )
+from bridge.store.sqlite import text_index
 from bridge.store.sqlite.errors import store_error
 
 Row = tuple[Any, ...]
@@ -331,6 +333,47 @@ class SqliteRead:
             parameters,
         )
         return list(map(ThreadRow._make, rows))
+
+    # --- the text index -----------------------------------------------------------------
+
+    def _text_index(self) -> tuple[bool, int, str]:
+        """(there is one, messages up to this id are in it, its version)."""
+        there = self._one("SELECT 1 FROM sqlite_master WHERE name = 'message_text'")
+        known: dict[str, Any] = dict(
+            self._all("SELECT key, value FROM meta WHERE key IN ('text_to', 'text_version')")
+        )
+        return there is not None, int(known.get("text_to", 0)), str(known.get("text_version", ""))
+
+    def unindexed(self, version: str, most: int) -> Sequence[Unindexed]:
+        there, upto, made_by = self._text_index()
+        if not there:
+            return ()
+        rows = self._all(
+            """SELECT m.id, m.size, h.header, s.parts FROM message AS m
+            CROSS JOIN message_header AS h ON h.message_id = m.id
+            CROSS JOIN message_structure AS s ON s.message_id = m.id
+            WHERE m.id > ? ORDER BY m.id LIMIT ?""",
+            (upto if made_by == version else 0, most),
+        )
+        return list(map(Unindexed._make, rows))
+
+    def may_hold(self, mailbox: MailboxId, needle: str, version: str) -> Sequence[int] | None:
+        asked = text_index.query(needle)
+        there, upto, made_by = self._text_index()
+        if asked is None or not there or made_by != version:
+            return None
+        rows = self._all(
+            """SELECT e.uid FROM message_text AS t CROSS JOIN entry AS e ON e.message_id = t.rowid
+                WHERE t.message_text MATCH ? AND e.mailbox_id = ?
+            UNION ALL SELECT e.uid FROM text_beyond AS t CROSS JOIN entry AS e
+                ON e.message_id = t.message_id WHERE e.mailbox_id = ?
+            UNION ALL SELECT uid FROM entry INDEXED BY entry_message
+                WHERE message_id > ? AND mailbox_id = ?""",
+            (asked, mailbox, mailbox, upto, mailbox),
+        )
+        return [uid for (uid,) in rows]
+
+    # --- octets -------------------------------------------------------------------------
 
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
         row = self._one("SELECT size FROM message WHERE id = ?", (message,))

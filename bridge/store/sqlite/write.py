@@ -25,6 +25,7 @@ from bridge.model import (
     ServerDelete,
 )
 from bridge.store.api import DeviceExists, StoreError, TooMany
+from bridge.store.sqlite import text_index
 from bridge.store.sqlite.read import canonical
 from bridge.store.sqlite.write_mailboxes import MailboxWrites, checked
 
@@ -101,6 +102,34 @@ class SqliteWrite(MailboxWrites):
         self._homeless.add(MessageId(number))
         return MessageId(number)
 
+    def index_texts(self, texts: Mapping[MessageId, str | None], version: str, stale: int) -> None:
+        there, upto, made_by = self._text_index()
+        row = self._one("SELECT value FROM meta WHERE key = 'text_stale'")
+        if not there:
+            return
+        if made_by != version or (row and row[0] > max(stale, upto // 4)):
+            self._all("INSERT INTO message_text (message_text) VALUES ('delete-all')")
+            self._all("DELETE FROM text_beyond")
+            self._set_meta(text_to=0, text_stale=0, text_version=version)
+            return
+        for message, text in texts.items():
+            if text is None:
+                self._all("INSERT INTO text_beyond (message_id) VALUES (?)", (message,))
+            else:
+                self._all(
+                    "INSERT INTO message_text (rowid, text) VALUES (?, ?)",
+                    (message, text_index.indexed(text)),
+                )
+        self._set_meta(text_to=max(texts, default=upto))
+
+    def _set_meta(self, **values: int | str) -> None:
+        for key, value in values.items():
+            self._all(
+                """INSERT INTO meta (key, value) VALUES (?, ?)
+                ON CONFLICT (key) DO UPDATE SET value = excluded.value""",
+                (key, value),
+            )
+
     def purge(self, older_than: int, most: int = 1000) -> int:
         lost = self._all(
             """SELECT message.id, size FROM orphan JOIN message ON message.id = orphan.message_id
@@ -121,6 +150,7 @@ class SqliteWrite(MailboxWrites):
             "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(doomed),),
         )
+        self._all("UPDATE meta SET value = value + ? WHERE key = 'text_stale'", (len(doomed),))
         return len(doomed)
 
     # --- accounts -----------------------------------------------------------------------
