@@ -30,9 +30,10 @@ class Memory:
     ("host:port") of which `announced` (PIPELINING) and `ahead` (a way to log in) were learnt.
     `top_breaks` counts TOP passes in a row that were cut before they brought anything; until
     `top_rests_until` none is begun. `failing_since` is when an account that never worked was
-    tried first. `uidls_lie`: the provider gave known UIDLs to other messages, which was last looked
-    for at `probed_at`. `turn` is where what is looked at in turns goes on. `short` are messages
-    shorter than LIST said, `inflated` counts those that stayed so.
+    tried first. `quiet` names the listing that asks for nothing until `quiet_until`.
+    `uidls_lie`: the provider gave known UIDLs to other messages, which was last looked for at
+    `probed_at`. `turn` is where what is looked at in turns goes on. `short` are messages shorter
+    than LIST said, `inflated` counts those that stayed so.
     """
 
     items: frozenset[int] = frozenset()
@@ -52,6 +53,8 @@ class Memory:
     top_breaks: int = 0
     top_rests_until: int = 0
     failing_since: int | None = None
+    quiet: str = ""
+    quiet_until: int = 0
 
     def learnt(self, server: str) -> Learnt:
         if server != self.learnt_of:
@@ -99,6 +102,8 @@ class Memory:
                 "top_breaks": self.top_breaks,
                 "top_rests_until": self.top_rests_until,
                 "failing_since": self.failing_since,
+                "quiet": self.quiet,
+                "quiet_until": self.quiet_until,
                 "uidls_lie": self.uidls_lie,
                 "probed_at": self.probed_at,
                 "turn": self.turn,
@@ -132,6 +137,8 @@ class Memory:
                 ahead=Auth(ahead).value if (ahead := found.get("ahead")) else "",
                 top_breaks=int(found.get("top_breaks", 0)),
                 top_rests_until=int(found.get("top_rests_until", 0)),
+                quiet=str(found.get("quiet", "")),
+                quiet_until=int(found.get("quiet_until", 0)),
                 failing_since=None if (since := found.get("failing_since")) is None else int(since),
                 uidls_lie=bool(found.get("uidls_lie", False)),
                 probed_at=int(found.get("probed_at", 0)),

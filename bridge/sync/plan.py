@@ -23,7 +23,7 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge import limits
@@ -80,19 +80,7 @@ def plan(
     """Plans a poll. `doubted` are items that an earlier poll could not be sure of: the lines of
     their UIDLs are fetched again. `sizes_lie` says that LIST gives other sizes at each poll for
     what did not change. `now` is in seconds since the epoch."""
-    line_of, lines_of = _by_uidl(listing)
-    item_of, items_of = _by_uidl(known)
-    in_doubt = {item.uidl for item in known if item.id in doubted} if doubted else frozenset()
-    paired: dict[int, KnownItem] = {}  # by message number
-    for uidl, line in line_of.items():
-        item = item_of.get(uidl)
-        if item is None or uidl in in_doubt:
-            continue
-        if uidl in lines_of or uidl in items_of:
-            paired.update(_pair(lines_of.get(uidl, [line]), items_of.get(uidl, [item]), sizes_lie))
-        elif sizes_lie or line.size == item.size or line.size is None or item.size is None:
-            paired[line.number] = item
-
+    paired = _paired(listing, known, doubted, sizes_lie)
     alarm = _alarm(len(listing), len(paired), known)
     verify = set(_verify(listing, paired))
     speaking = {item.id for number, item in paired.items() if number not in verify}
@@ -123,6 +111,38 @@ def plan(
         forget=forget,
         mark=_worth_marking(known, listed, now),
         alarm=alarm,
+    )
+
+
+def _paired(
+    listing: Sequence[ListedItem],
+    known: Sequence[KnownItem],
+    doubted: Collection[int],
+    sizes_lie: bool,
+) -> dict[int, KnownItem]:
+    """The item of a line's number. Its indexes are gone when it returns: they are large."""
+    line_of, lines_of = _by_uidl(listing)
+    item_of, items_of = _by_uidl(known)
+    in_doubt = {item.uidl for item in known if item.id in doubted} if doubted else frozenset()
+    paired: dict[int, KnownItem] = {}  # by message number
+    for uidl, line in line_of.items():
+        item = item_of.get(uidl)
+        if item is None or uidl in in_doubt:
+            continue
+        if uidl in lines_of or uidl in items_of:
+            paired.update(_pair(lines_of.get(uidl, [line]), items_of.get(uidl, [item]), sizes_lie))
+        elif sizes_lie or line.size == item.size or line.size is None or item.size is None:
+            paired[line.number] = item
+    return paired
+
+
+def in_full(todo: Plan, known: Sequence[KnownItem]) -> Plan:
+    """A plan that was made from brief items (`ReadTx.maildrop`), with the same items in full."""
+    by_id = {item.id: item for item in known}
+    return replace(
+        todo,
+        paired={number: by_id[item.id] for number, item in todo.paired.items()},
+        forget=[by_id[item.id] for item in todo.forget],
     )
 
 

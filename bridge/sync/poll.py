@@ -43,7 +43,7 @@ from bridge.model import (
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool, ensure_room
 from bridge.store.api import ReadTx, Store, WriteTx
-from bridge.sync import backlog, deletes, poison, short, stubs, trust
+from bridge.sync import backlog, deletes, poison, quiet, short, stubs, trust
 from bridge.sync.alerts import Alerts
 from bridge.sync.collect import Collector, Tally, shielded
 from bridge.sync.explain import NoPassword, explain, next_state, reset
@@ -51,7 +51,7 @@ from bridge.sync.headers import Unspoken
 from bridge.sync.identity import Deliveries
 from bridge.sync.memory import BROKEN_TOPS, BROKEN_WINDOWS, TOP_RESTS_SECONDS, Memory
 from bridge.sync.pace import taught
-from bridge.sync.plan import DAY, Alarm, Plan, plan
+from bridge.sync.plan import DAY, Alarm, Plan, in_full, plan
 from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reused
 from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import Line, forgettable
@@ -77,6 +77,7 @@ class _Work:
     poisons: Mapping[Line, Poison]
     doubted: frozenset[int]  # items whose lines are fetched again
     shorts: Mapping[Line, bytes] = field(default_factory=dict)
+    quiet: str = ""  # the name of the listing, where it asks for nothing
     probe: ListedItem | None = None  # looked at although nothing speaks against it
     moved: set[int] = field(default_factory=set)  # numbers of lines with the UIDL of another one
     failures: list[poison.Failure] = field(default_factory=list)
@@ -260,16 +261,37 @@ class Poller:
         memory = self._memory[account.id]
         now = int(self._wall())
 
+        policy = self.policies.get(account.id, FOREVER)
+        wants_all = policy.deletes or memory.tracks_devices or session.degraded
+
         def look(tx: ReadTx) -> tuple[_Work, Sequence[int]]:
-            items = tx.maildrop(account.id)
+            called = "" if wants_all else quiet.name(listing)
+            if called and called == memory.quiet and now < memory.quiet_until:
+                known = Deliveries((), ())
+                return _Work(
+                    account,
+                    session,
+                    listing,
+                    tally,
+                    memory,
+                    quiet.NOTHING,
+                    (),
+                    known,
+                    {},
+                    frozenset(),
+                ), ()
+            items = tx.maildrop(account.id, brief=True)
             again = short.due(memory.short, items)
             doubted = memory.items | again
             todo = plan(listing, items, now, doubted, sizes_lie=memory.sizes_lie)
             probe = None
             if listing and listing[-1].number in todo.paired and memory.probed_at:
                 probe = listing[-1] if now - memory.probed_at >= DAY else None
-            # A poll without news needs no index over what is known.
-            wanted = items if todo.fetch or todo.suspects or probe else ()
+            # A poll without news needs nothing but the listing's side of what is known.
+            wanted: Sequence[KnownItem] = ()
+            if todo.fetch or todo.suspects or todo.forget or probe or again:
+                items = wanted = tx.maildrop(account.id)
+                todo = in_full(todo, items)
             known = Deliveries(wanted, todo.speaking)
             poisons = {(each.uidl, each.size): each for each in tx.poisons(account.id)}
             work = _Work(
@@ -277,11 +299,16 @@ class Poller:
             )
             work.shorts = {(i.uidl, i.size): i.digest for i in items if i.id in again}
             work.probe = probe
+            if not (again or probe or memory.items or memory.backlog or memory.alarm):
+                work.quiet = called if quiet.is_settled(todo) else ""
             return work, forgettable(tx, todo.forget, now)
 
         work, forget = await self._store.read(look)
         todo = work.plan
-        tally.stored = len(todo.speaking)
+        tally.stored = len(listing) if todo is quiet.NOTHING else len(todo.speaking)
+        if todo is not quiet.NOTHING:
+            until = now + quiet.LASTS if work.quiet else 0
+            self._learn(account, quiet=work.quiet, quiet_until=until)
         self._tell(work, now)
         if work.probe is not None or not memory.probed_at:
             self._learn(account, probed_at=now)
