@@ -122,6 +122,8 @@ def _is_section(path: Path) -> bool:
 def _field(path: Path) -> tuple[Any, str]:
     """The model's field that `path` is in, and its name."""
     names = [step for step in path if isinstance(step, str)]
+    if not names:  # a list at the top of the file
+        return None, ""
     if isinstance(path[-1], int) and _is_section(path):  # one account, one login
         return Field(description="a mapping of keys", examples=["{...}"]), names[-1]
     owner = _section(tuple(names[:-1]))

@@ -162,17 +162,22 @@ class ReplyParser:
         end = buffer.find(_END, start)
         stop = end + 2 if end >= 0 else len(buffer) - _held_back(buffer, start)
         content = buffer[start:stop]
+        glued = -1
         if b"\r\n." in content:
             # Cyrus issue 4717: an end mark without its LF. A reply glued to one must not
             # become part of this message.
-            if len(self._expected) > 1 and (b"\r\n.\r+" in content or b"\r\n.\r-" in content):
-                raise ProtocolError("an end mark lacks its line end", content)
+            if len(self._expected) > 1:
+                places = [content.find(mark) for mark in (b"\r\n.\r+", b"\r\n.\r-")]
+                glued = min((place for place in places if place >= 0), default=-1)
+            content = content[:glued] if glued >= 0 else content
             content = content.replace(b"\r\n.", b"\r\n")
         if self._skip and content:
             content = content[self._skip :]
             self._skip = 0
         if content:
             events.append(Body(content))
+        if glued >= 0:
+            raise ProtocolError("an end mark lacks its line end", buffer[start + glued : stop])
         if end < 0:
             self._start = stop
             return False
@@ -213,7 +218,8 @@ def _held_back(buffer: bytes, start: int) -> int:
 def _check_start(start: bytes) -> None:
     """Raises ProtocolError when no status line starts like this: no need to wait for its end."""
     head = start[:4].upper()
-    if not (b"+OK".startswith(head[:3]) or b"-ERR".startswith(head) or head.startswith(b"+ ")):
+    challenge = head.startswith((b"+ ", b"+\r"))
+    if not (b"+OK".startswith(head[:3]) or b"-ERR".startswith(head) or challenge):
         raise ProtocolError("the answer is not POP3", start)
 
 
