@@ -1,8 +1,9 @@
-"""Three mail programs of three generations at one store, against a model in memory.
+"""Four mail programs of four generations at one store, against a model in memory.
 
-A plain one, one with CONDSTORE and one with QRESYNC give random commands, alone or at the same
-time, lose their connection at any octet and come back. Sessions, views and the SQLite store are
-the real ones; between the sessions and the devices are octets.
+A plain one, one with CONDSTORE, one that speaks IMAP4rev2 and one with QRESYNC give random
+commands in two mailboxes, alone or at the same time, lose their connection at any octet and come
+back. Sessions, views and the SQLite store are the real ones; between the sessions and the devices
+are octets.
 
 At every step:
 - the store holds what the model holds: the commands of the step, in one of their orders, explain
@@ -13,22 +14,30 @@ At every step:
   pieced together from nothing but untagged responses;
 - after a lost connection a device that remembers HIGHESTMODSEQ catches up with exactly that.
 
-POPBRIDGE_STEPS sets how many commands, POPBRIDGE_SEED which ones.
+Long walks come from a seed, as only they fill logs and tombstones: POPBRIDGE_STEPS sets how many
+commands, POPBRIDGE_SEED which ones. Short ones come from hypothesis, which makes a failure as
+short as it can. A million, on all cores:
+
+    POPBRIDGE_STEPS=1000000 pytest tests/imap/test_model.py -k agree -n auto
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from bridge import limits
 from bridge.imap import changelog
@@ -39,8 +48,8 @@ from bridge.model import Stored
 from bridge.store.sqlite.read import SqliteRead
 from bridge.store.sqlite.write_entries import EntryWrites
 from tests.support import imap_device
-from tests.support.imap_device import Broken
-from tests.support.imap_driver import Driver
+from tests.support.imap_device import Broken, Device
+from tests.support.imap_driver import KINDS, Driver
 
 STEPS = int(os.environ.get("POPBRIDGE_STEPS", "20000"))
 SEED = int(os.environ.get("POPBRIDGE_SEED", secrets.randbelow(2**32)))
@@ -66,7 +75,7 @@ async def episode(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> int
     monkeypatch.setattr(limits, "TOMBSTONES", shape.choice((0, 3, 50_000, 50_000)))
     monkeypatch.setattr(changelog, "LENGTH", shape.choice((1, 3, 10_000)))
     with memory_folder() as folder:
-        driver = Driver(seed, folder)
+        driver = Driver(random.Random(seed), folder)
         await driver.start()
         try:
             await driver.run(steps)
@@ -88,6 +97,52 @@ async def test_devices_agree_with_the_model(shard: int, monkeypatch: pytest.Monk
         done += await episode(seed, min(EPISODE, wanted - done), monkeypatch)
         seed += 1
     assert done >= wanted
+
+
+class Devices(RuleBasedStateMachine):
+    """The same in short, with all choices made by hypothesis. One command at a time: how two mix
+    depends on the machine, and hypothesis wants to see the same again."""
+
+    @initialize(tombstones=st.sampled_from((0, 3, 50_000)), log=st.sampled_from((1, 3, 10_000)))
+    def begin(self, tombstones: int, log: int) -> None:
+        self.stack = ExitStack()
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(limits, "TOMBSTONES", tombstones)
+        patch.setattr(changelog, "LENGTH", log)
+        self.runner = self.stack.enter_context(asyncio.Runner())
+        folder = self.stack.enter_context(memory_folder())
+        self.driver = Driver(random.Random(0), folder)
+        self.runner.run(self.driver.start())
+        self.stack.callback(lambda: self.runner.run(self.driver.stop()))
+
+    @rule(
+        choices=st.randoms(use_true_random=False),
+        kind=st.sampled_from(KINDS),
+        cuts=st.sampled_from((0, 0, 0, 1)),
+    )
+    def command(self, choices: random.Random, kind: str, cuts: float) -> None:
+        self.driver.random = choices
+        device = self.device(kind)
+        self.runner.run(self.driver.together([device] if device.online else [], cuts=cuts))
+
+    @rule(choices=st.randoms(use_true_random=False), kind=st.sampled_from(KINDS))
+    def hears_all(self, choices: random.Random, kind: str) -> None:
+        """Comes back, where it was gone."""
+        self.driver.random = choices
+        self.runner.run(self.driver.hear(self.device(kind)))
+
+    def device(self, kind: str) -> Device:
+        (device,) = (each for each in self.driver.devices if each.kind == kind)
+        return device
+
+    def teardown(self) -> None:
+        if hasattr(self, "stack"):
+            self.stack.close()
+
+
+# About five hundred commands.
+Devices.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestDevices = Devices.TestCase
 
 
 # --- does it notice? --------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""A mail program that believes what it is told: three kinds, by what they know of RFC 7162.
+"""A mail program that believes what it is told: four kinds, by what they know of RFC 7162.
 
     plain       knows sequence numbers, FETCH, EXPUNGE
     condstore   remembers MODSEQ, comes back with CHANGEDSINCE and UID SEARCH
+    rev2        the same, and speaks IMAP4rev2 (RFC 9051)
     qresync     comes back with SELECT (QRESYNC ...)
 
 Rules: a device changes its picture only by untagged responses, and by what RFC 3501 6.4.6 lets a
@@ -141,6 +142,7 @@ class Device:
     ) -> None:
         self.name, self.kind = name, kind
         self.modseqs = kind != "plain"
+        self.rev2 = kind == "rev2"
         self._services, self._login, self._trace = services, login, trace
         self.caches: dict[str, Cache] = {}
         self.box: str | None = None
@@ -175,6 +177,8 @@ class Device:
         self.online = True
         if self.kind == "qresync":
             await self.command("ENABLE QRESYNC")
+        elif self.rev2:
+            await self.command("ENABLE IMAP4rev2")
 
     async def gone(self) -> None:
         """Waits until the server has noticed that the connection is no more; keeps what is
@@ -252,7 +256,7 @@ class Device:
             got = self.pipe.response()
             if got is not None:
                 self._trace.append(f"{self.name} S: {got[0]}")
-                accept(got[1])
+                accept(got[1], utf8=self.rev2, rev2=self.rev2)
                 self._whole = got[1]
                 return got[0]
             if self.pipe.broken:
@@ -296,7 +300,7 @@ class Device:
         self.highest, self.told, self._said, self._most = 0, 0, None, 0
         text = f"{'EXAMINE' if examine else 'SELECT'} {box}"
         cache = self.caches.get(box, Cache())
-        if self.kind == "condstore":
+        if self.kind in ("condstore", "rev2"):
             text += " (CONDSTORE)"
         elif self.kind == "qresync" and cache.uidvalidity and cache.highest:
             text += f" (QRESYNC ({cache.uidvalidity} {cache.highest}{_known(cache, with_match)}))"
@@ -304,7 +308,8 @@ class Device:
         answer = await self.command(text, may_expunge=False)
         self._check(answer.status == "OK", text)
         self._merge()
-        if self.kind == "condstore" and cache.uidvalidity == self.uidvalidity and cache.highest:
+        known = cache.highest and cache.uidvalidity == self.uidvalidity
+        if known and self.kind in ("condstore", "rev2"):
             await self._catch_up(cache)
         self._opening = False
         return answer
@@ -374,19 +379,34 @@ class Device:
             self.slots += [Slot() for _ in range(int(words[1]) - len(self.slots))]
         elif fetch := _FETCH.fullmatch(text):
             self._fetch(text, int(fetch[1]), fetch[2])
-        elif words[1] == "SEARCH":
-            plain, _, modseq = text.partition(" (MODSEQ ")
-            self._answer.found = [int(word) for word in plain.split()[2:]]
-            if self._caught is not None:
-                self._recognize(self._caught, self._answer.found)
-            if modseq:
-                self._answer.codes["SEARCH"] = modseq.rstrip(")")
+        elif words[1] in ("SEARCH", "ESEARCH"):
+            # RFC 9051 7.3.4
+            self._check(self.rev2 == (words[1] == "ESEARCH"), text)
+            self._found(text)
         elif words[1] == "STATUS":
             items = text.partition("(")[2].rstrip(")").split()
             self._answer.status_items = dict(zip(items[::2], map(int, items[1::2]), strict=True))
+        elif words[1] == "LIST":
+            self._check(self.rev2 and self._opening, text)  # RFC 9051 6.3.2
+        elif words[-1] == "RECENT":
+            self._check(not self.rev2, text)
         else:
-            self._check(words[1] in ("OK", "FLAGS", "ENABLED") or words[-1] == "RECENT", text)
+            self._check(words[1] in ("OK", "FLAGS", "ENABLED"), text)
             self._codes(text)
+
+    def _found(self, text: str) -> None:
+        if self.rev2:
+            numbers = re.search(r" ALL ([\d:,]+)", text)
+            modseq = re.search(r" MODSEQ (\d+)", text)
+            self._answer.found = sorted(expand(numbers[1])) if numbers else []
+        else:
+            plain, _, _ = text.partition(" (MODSEQ ")
+            modseq = re.search(r" \(MODSEQ (\d+)\)", text)
+            self._answer.found = [int(word) for word in plain.split()[2:]]
+        if self._caught is not None:
+            self._recognize(self._caught, self._answer.found)
+        if modseq:
+            self._answer.codes["SEARCH"] = modseq[1]
 
     def _codes(self, text: str) -> None:
         code = _CODE.match(text)
@@ -452,6 +472,7 @@ class Device:
                 size = int(re.search(r"\{(\d+)\}", items)[1])  # type: ignore[index]  # it is there
                 self._answer.literals[slot.uid] = literal[:size]
         if flags is not None:
+            self._check(not (self.rev2 and "\\Recent" in flags[1]), text)
             slot.flags = frozenset(flags[1].split()) - {"\\Recent"}
             self._answer.flags_told.add(id(slot))
         if modseq is not None:

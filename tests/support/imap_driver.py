@@ -1,6 +1,6 @@
-"""Random commands of three devices at one store, and the model beside it.
+"""Random commands of four devices at one store, and the model beside it.
 
-    driver = Driver(seed, folder)
+    driver = Driver(random.Random(seed), folder)
     await driver.start(); await driver.run(1000); await driver.stop()
 
 Sessions, views and the SQLite store are the real ones; between sessions and devices are octets.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -31,6 +32,7 @@ from tests.support.imap_device import Broken, Cut, Device
 from tests.support.imap_model import Done, House, Truth
 from tests.support.imap_plans import BOXES, Plan, Planner
 
+KINDS = ("plain", "condstore", "rev2", "qresync")
 NAMES = {
     "\\Answered": Flag.ANSWERED,
     "\\Flagged": Flag.FLAGGED,
@@ -43,8 +45,8 @@ NAMES = {
 class Driver(Planner):
     """One episode."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        super().__init__(seed)
+    def __init__(self, choices: random.Random, folder: Path) -> None:
+        super().__init__(choices)
         self.folder = folder
         self.trace: deque[str] = deque(maxlen=120)
         self.steps = 0
@@ -70,10 +72,11 @@ class Driver(Planner):
             new_sink=lambda memory: Spool(self.folder, memory),
             logins={},
             starttls=False,
+            rev2=True,
         )
         self.devices = [
             Device(name, kind, services, login, self.trace)
-            for name, kind in (("p", "plain"), ("c", "condstore"), ("q", "qresync"))
+            for name, kind in zip("pcrq", KINDS, strict=True)
         ]
         for device in self.devices:
             await self.come_back(device)
@@ -102,21 +105,24 @@ class Driver(Planner):
             return
         count = 1 if chance() < 0.8 else self.random.randint(2, 3)
         chosen = self.random.sample(awake, min(count, len(awake)))
+        listening = [each for each in chosen if each.idle_tag and chance() < 0.6]
+        await self.together([each for each in chosen if each not in listening], cuts=0.04)
+
+    async def together(self, devices: Sequence[Device], *, cuts: float) -> None:
+        """Each of them gives a command; so many of their connections break meanwhile."""
         plans = []
-        for device in chosen:
+        for device in devices:
             if device.idle_tag:
-                if chance() < 0.6:
-                    continue  # it goes on listening
                 plans.append(self.leave_idle(device))
             else:
-                plan = self.plan(device, alone=len(chosen) == 1)
+                plan = self.plan(device, alone=len(devices) == 1)
                 if plan is not None:
                     plans.append(plan)
         if not plans:
             return
         self.steps += len(plans)
         for plan in plans:
-            if chance() < 0.04:
+            if self.random.random() < cuts:
                 plan.device.cut_after(self.random.choice((0, 30, 90, 200, 500)))
         await asyncio.gather(*(self.send(plan) for plan in plans))
         await self.compare(plans)

@@ -1,6 +1,6 @@
 """What a mail program may want to do next, at random, and what must come of it.
 
-    plan = Planner(seed, house).plan(device)
+    plan = Planner(random.Random(seed)).plan(device)
     plan.text                # "UID STORE 4:7 (UNCHANGEDSINCE 12) +FLAGS.SILENT (\\Seen)"
     plan.op(house)           # the same done to the model
     plan.right(answer, done) # whether the server's answer says that
@@ -45,8 +45,8 @@ class Plan:
 class Planner:
     """`house` is the model, `identity` says which message a (mailbox, UID) is."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, choices: random.Random) -> None:
+        self.random = choices
         self.house = House({})
         self.identity: dict[tuple[str, int], int] = {}
         self.made = 0  # messages so far
@@ -64,7 +64,7 @@ class Planner:
             (12 if full else 5, self.expunge),
             (12 if full else 5, self.mark_and_expunge),
             (5, self.enter_idle),
-            (6, lambda device: Plan(device, self.random.choice(("NOOP", "CHECK")))),
+            (6, self.ask),
             (3, self.select),
             (2, self.close),
             (6, self.fetch),
@@ -73,8 +73,10 @@ class Planner:
             (2 if alone else 0, self.status),
             (2, self.drop),
         ]
-        weights = [weight for weight, _ in kinds]
-        return self.random.choices([make for _, make in kinds], weights)[0](device)
+        # hypothesis makes its choices without a look at weights.
+        possible = [(weight, make) for weight, make in kinds if weight]
+        weights = [weight for weight, _ in possible]
+        return self.random.choices([make for _, make in possible], weights)[0](device)
 
     def choose(self, device: Device) -> tuple[list[Slot], str, bool] | None:
         """Some messages that the device knows, as it names them, and whether by UID."""
@@ -218,6 +220,10 @@ class Planner:
 
     def mark_and_expunge(self, device: Device) -> Plan | None:
         return self.change_flags(device, names=frozenset(("\\Deleted",)))
+
+    def ask(self, device: Device) -> Plan:
+        # RFC 9051 has no CHECK.
+        return Plan(device, "NOOP" if device.rev2 else self.random.choice(("NOOP", "CHECK")))
 
     def enter_idle(self, device: Device) -> Plan:
         return Plan(device, "IDLE", run=device.idle, right=lambda answer, done: True)
