@@ -108,6 +108,8 @@ async def thunderbird(house: House, folder: Path) -> None:
                 if len(words) != len(marks.keywords):
                     status |= 0x1000
                 raw = octets[0 : len(octets)]
+                if not raw.endswith(b"\n"):
+                    raw += b"\r\n"  # an mbox ends every line
                 file.write(
                     b"From - Thu Nov  5 10:00:00 2026\r\nX-Mozilla-Status: %04x\r\n"
                     b"X-Mozilla-Status2: 00000000\r\nX-Mozilla-Keys: %-80b\r\n"
@@ -187,7 +189,7 @@ async def migrated(folder: Path, peer: Peer, kills: int) -> None:
         theirs = there.get(box, [])
         digests = Counter(digest for digest, _ in theirs)
         lost += sum((Counter(each.digest for each in ours) - digests).values())
-        doubled += sum((digests - Counter(each.digest for each in ours)).values())
+        doubled += max(0, len(theirs) - len(ours))
         marks = dict(theirs)
         for each in ours:
             identical += each.digest in digests
@@ -203,8 +205,8 @@ async def migrated(folder: Path, peer: Peer, kills: int) -> None:
         print(f"    {note}")
     print(
         f"    re-run moves {again.done} ({again.seconds:.1f} s), without a journal {blind.done} "
-        f"({blind.seconds:.1f} s); {total} messages, byte-identical {identical}, not there {lost}, "
-        f"doubled {doubled}, wrong flags, keywords or dates {wrong}"
+        f"({blind.seconds:.1f} s); {total} messages, byte-identical {identical}, "
+        f"changed or not there {lost}, doubled {doubled}, wrong flags, keywords or dates {wrong}"
     )
 
 

@@ -5,9 +5,11 @@ The second survey is also the first of a connection that was made anew, so that 
 at any octet: what it took is found by its bytes, and nothing is sent twice.
 
 Rules:
-- What lies there is ours when its bytes are, or are but for line ends (some servers mend them).
-- Only messages that could be ours, by their size, are fetched to be compared; a journal keeps what
-  was seen, for UIDs never change their bytes.
+- What lies there is ours when its bytes are. Servers change some (Cyrus 3.6 puts X for octets over
+  127 in a header, Dovecot 2.3 CRLF for LF): then the date that we gave and what names the message
+  in its header decide.
+- Only messages that could be ours, by size or date, are fetched to be compared; a journal keeps
+  what was seen, for UIDs never change their bytes.
 - A NO for one message is its failure and the others go on; [OVERQUOTA] ends the push; a server that
   asks for patience gets it. A connection that brings nothing `TRIES` times in a row is given up.
 """
@@ -24,7 +26,7 @@ from bridge.transfer import imap_wire
 from bridge.transfer.door import Door, Folder, Kept, all_entries
 from bridge.transfer.imap_client import Appending, ImapClient, ImapError, Server
 from bridge.transfer.imap_names import NOT_MAILBOXES, Names
-from bridge.transfer.imap_reading import digest_of, fetched, mended_digest, names
+from bridge.transfer.imap_reading import digest_of, fetched, names, naming
 from bridge.transfer.imap_wire import BadResponse, Response, number, pairs
 from bridge.transfer.journal import Journal
 from bridge.transfer.tally import Tally
@@ -61,7 +63,6 @@ class _Job:
     base: int  # what the tally had done before
     first: set[int] | None = None  # UIDs that the first survey found there
     missing: int = 0  # after the first survey
-    mended: dict[bytes, tuple[int, bytes]] | None = None
     single: set[int] = field(default_factory=set)  # UIDs that go alone: a batch with them failed
     refused: set[int] = field(default_factory=set)  # for good
 
@@ -219,35 +220,55 @@ class Pusher:
         """Finds out what of ours is there; fetches what may be ours and is not known yet."""
         known = self._journal.known(remote.name, remote.validity)
         sizes: dict[int, int] = {}
-        async for response in client.fetch(b"UID FETCH 1:* (UID RFC822.SIZE)"):
+        dates: dict[int, int | None] = {}
+        async for response in client.fetch(b"UID FETCH 1:* (UID RFC822.SIZE INTERNALDATE)"):
             if response.kind == b"FETCH":
                 items = pairs(response.tokens[2])
-                sizes[number(items.get(b"UID"))] = number(items.get(b"RFC822.SIZE"))
+                uid = number(items.get(b"UID"))
+                sizes[uid] = number(items.get(b"RFC822.SIZE"))
+                dates[uid] = imap_wire.date(items.get(b"INTERNALDATE"))
+        ours = {each.digest for each in job.entries}
         wanted = {each.size for each in job.entries}
         unknown = [uid for uid in sizes if uid not in known]
-        if job.mended is None and any(sizes[uid] not in wanted for uid in unknown):
-            job.mended = await self._mended(job)
-        mended = job.mended or {}
-        wanted.update(size for size, _ in mended.values())
-        ours = {digest: mine for mine, (_, digest) in mended.items()}
-        uids = [uid for uid in unknown if sizes[uid] in wanted]
-        async for uid, _, octets in fetched(client, uids, sizes, bytes_too=True):
-            found = digest_of(octets)
-            digest = ours.get(found, found)
-            self._journal.add(remote.name, remote.validity, uid, digest, sure=True)
+        likely = [uid for uid in unknown if sizes[uid] in wanted]
+        others = [uid for uid in unknown if sizes[uid] not in wanted]
+        foreign: dict[int, bytes] = {}
+        async for uid, _, octets in fetched(client, likely, sizes, bytes_too=True):
+            digest = digest_of(octets)
+            if digest in ours:
+                self._journal.add(remote.name, remote.validity, uid, digest, sure=True)
+            else:
+                foreign[uid] = digest
         remote.messages = {uid: each.digest for uid, each in known.items() if uid in sizes}
+        await self._changed(client, remote, job, {uid: dates[uid] for uid in (*others, *foreign)})
+        for uid, digest in foreign.items():
+            if uid not in known:  # it need not be looked at again
+                self._journal.add(remote.name, remote.validity, uid, digest, sure=True)
         self._journal.flush()
 
-    async def _mended(self, job: _Job) -> dict[bytes, tuple[int, bytes]]:
-        """Digest -> (size, digest) with CRLF at every line end, for messages of ours that are
-        otherwise: so a server may have stored them. Read here, which is cheap."""
-        found: dict[bytes, tuple[int, bytes]] = {}
-        by_uid = {each.uid: each for each in job.entries}
-        async for uid, octets in self._door.fetch(job.folder.name, list(by_uid)):
-            size, digest = mended_digest(octets)
-            if size != len(octets):
-                found[by_uid[uid].digest] = size, digest
-        return found
+    async def _changed(
+        self, client: ImapClient, remote: Remote, job: _Job, others: dict[int, int | None]
+    ) -> None:
+        """Of messages there with bytes that are not ours, those that were: the server changed them.
+        They have the date that we gave, to the second, and what names a message in its header."""
+        missing = {each.uid: each for each in _missing(job, remote)}
+        due = {each.marks.date for each in missing.values()}
+        doubtful = [uid for uid, date in others.items() if date in due]
+        if not doubtful:
+            return
+        named: dict[tuple[int | None, bytes], list[bytes]] = {}
+        dated = set(others.values())
+        uids = [uid for uid, each in missing.items() if each.marks.date in dated]
+        async for uid, octets in self._door.fetch(job.folder.name, uids):
+            key = missing[uid].marks.date, naming(octets)
+            named.setdefault(key, []).append(missing[uid].digest)
+        async for uid, _, octets in fetched(client, doubtful, {}, bytes_too=True):
+            digests = named.get((others[uid], naming(octets)), [])
+            if digests:
+                digest = digests.pop(0)
+                self._journal.add(remote.name, remote.validity, uid, digest, sure=True)
+                remote.messages[uid] = digest
+                self._tally.skipped["there, and changed by the server"] += 1
 
     # --- the way there ------------------------------------------------------------------
 
@@ -354,14 +375,13 @@ class Pusher:
         with its flags, keywords and date; what is there twice was not sent twice."""
         known = self._journal.known(remote.name, remote.validity)
         unsure = [uid for uid in remote.messages if not known[uid].sure]
-        mended = {digest for _, digest in (job.mended or {}).values()}
         sizes = {each.digest: each.size for each in job.entries}
         by_size = {uid: sizes.get(remote.messages[uid], 0) for uid in unsure}
         changed = 0
         async for uid, _, octets in fetched(client, unsure, by_size, bytes_too=True):
             wanted = remote.messages[uid]
             found = digest_of(octets)
-            changed += found != wanted and found not in mended
+            changed += found != wanted
             self._journal.add(remote.name, remote.validity, uid, wanted, sure=True)
         if changed:
             self._tally.skipped["sent, and changed by the server"] += changed

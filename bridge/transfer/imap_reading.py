@@ -9,14 +9,16 @@ from collections.abc import AsyncIterator, Sequence
 from bridge import limits
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.model import Octets
-from bridge.transfer import imap_wire
+from bridge.transfer import forms, imap_wire
 from bridge.transfer.imap_client import ImapClient
 from bridge.transfer.imap_names import Names, listed, personal
 from bridge.transfer.imap_wire import number, pairs
 
 _TOGETHER = 200  # messages of one FETCH
 _OCTETS = 4 * 1024 * 1024  # of them
-_BARE = re.compile(rb"(?<!\r)\n")
+_HEADER = 256 * 1024  # octets of a header that are looked at
+_NAMING = (b"message-id", b"date", b"from", b"subject")
+_CHANGED = re.compile(rb"[^\x21-\x57\x59-\x7e]")  # all but printable ASCII, and "X"
 
 
 async def names(client: ImapClient) -> Names:
@@ -72,14 +74,9 @@ def digest_of(octets: Octets) -> bytes:
     return whole.digest()
 
 
-def mended_digest(octets: Octets) -> tuple[int, bytes]:
-    """(size, digest) with CRLF for every LF that has no CR before it."""
-    whole = hashlib.sha256()
-    size = 0
-    last = b""
-    for at in range(0, len(octets), limits.CHUNK):
-        piece = _BARE.sub(b"\r\n", last + octets[at : at + limits.CHUNK])[len(last) :]
-        last = b"\r" if piece.endswith(b"\r") else b""
-        size += len(piece)
-        whole.update(piece)
-    return size, whole.digest()
+def naming(octets: Octets) -> bytes:
+    """What names a message in its header, less what servers change there: a hash."""
+    stop = forms.header_end(octets, 0, len(octets), _HEADER)
+    found = {name: value for _, _, name, value in forms.fields(octets[0:stop]) if name in _NAMING}
+    text = b"\n".join(_CHANGED.sub(b"", found.get(name, b"")) for name in _NAMING)
+    return hashlib.sha256(text).digest()

@@ -17,6 +17,7 @@ Pure: the file is an `Octets`, what is found are spans in it.
 from __future__ import annotations
 
 import calendar
+import itertools
 import re
 import time as clock
 from collections.abc import Iterator, Sequence
@@ -183,19 +184,22 @@ def likely(
     whole = ((entry.start, entry.end),)
     stop = forms.header_end(file, entry.start, entry.end, _HEADER)
     block = file[entry.start : stop]
-    named = []
-    first_fields = True
-    for low, high, name, _ in forms.fields(block):
-        first_fields = first_fields and name in (*drop, *leading)
-        if name in drop or first_fields:
-            named.append((entry.start + low, entry.start + high))
+    found = list(forms.fields(block))
+    first = [each[2] for each in itertools.takewhile(lambda e: e[2] in (*drop, *leading), found)]
+    # A program that writes first what it adds has added nothing later: that is the message's own.
+    anywhere = not set(first) & set(drop)
+    named = [
+        (entry.start + low, entry.start + high)
+        for number, (low, high, name, _) in enumerate(found)
+        if number < len(first) or (anywhere and name in drop)
+    ]
     readings = [forms.without(whole, sorted([*named, *quotes]))]
-    first = entry.start
+    start = entry.start
     for line in block.split(b"\n")[: len(OURS)]:
         if line.partition(b":")[0].lower() not in OURS:
             break
-        first += len(line) + 1
-        readings.append(forms.without(((first, entry.end),), quotes))
+        start += len(line) + 1
+        readings.append(forms.without(((start, entry.end),), quotes))
     readings.append(forms.without(whole, quotes))
     cut = [forms.without(spans, [(entry.end - 1, entry.end)]) for spans in readings]
     return [*readings, *(spans for spans in cut if file[entry.end - 1 : entry.end] == b"\n")]

@@ -157,13 +157,16 @@ class Source:
         follow: bool = False,
         leading: Sequence[bytes] = (),
         drop: Sequence[bytes] = mbox.THEIRS,
+        variant: mbox.Variant | None = None,
     ) -> Iterator[Item]:
+        if self.manifest.folders:  # our own; a Content-Length in it is a message's own
+            variant = "rd"
         try:
             with FileOctets(path, follow=follow) as file:
                 if len(file) and mbox.is_foreign(file):
                     yield Left(str(path), "no mbox: it does not begin with a line `From `", True)
                     return
-                for entry in mbox.entries(file, self.variant):
+                for entry in mbox.entries(file, variant or self.variant):
                     where = f"{path}:{entry.at}"
                     stop = forms.header_end(file, entry.start, entry.end, _HEADER)
                     said = (marks or mbox_marks)(file[entry.start : stop], entry.date)
@@ -318,6 +321,7 @@ class Source:
                 thunderbird.marks,
                 drop=thunderbird.DROPPED,
                 leading=thunderbird.LEADING,
+                variant="rd",
             )
         for name in folders:
             path = folder / name

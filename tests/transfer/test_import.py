@@ -154,6 +154,22 @@ async def test_a_thunderbird_profile(house: House, tmp_path: Path) -> None:
     ]
 
 
+async def test_fields_of_programs_come_off_and_those_of_the_message_stay(
+    house: House, tmp_path: Path
+) -> None:
+    own = b"Subject: own\nX-Mozilla-Status: 0001\nX-UIDL: 5\n\nbody\n"
+    added = b"X-UIDL: 9\nX-Mozilla-Status: 0000\nX-Mozilla-Keys:\n"
+    late = b"Subject: late\nX-Mozilla-Status: 0001\nTo: a\n\nbody\n"
+    line = b"From - Thu Nov  5 10:00:00 2026\n"
+    (tmp_path / "Inbox").write_bytes(line + added + own + b"\n" + line + late)
+    await house.import_("thunderbird", tmp_path)
+    assert await house.octets("INBOX") == [
+        own.replace(b"\n", b"\r\n"),
+        b"Subject: late\r\nTo: a\r\n\r\nbody\r\n",
+    ]
+    assert flags(await house.entries("INBOX")) == [(Flag(0), ()), (Flag.SEEN, ())]
+
+
 async def test_an_archive_is_refused(house: House, tmp_path: Path) -> None:
     (tmp_path / "mail.zip").write_bytes(b"PK\x03\x04 and so on")
     with pytest.raises(BadSource, match="archive"):
