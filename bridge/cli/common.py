@@ -33,6 +33,14 @@ class Failure(Exception):
         self.code = code
 
 
+class TlsWord(enum.StrEnum):
+    """`bridge.model.Security`, without the price of importing it for --help."""
+
+    tls = "tls"
+    starttls = "starttls"
+    none = "none"
+
+
 ConfigOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -55,7 +55,7 @@ class _Finding:
                 oauth=self.o.oauth,
             )
         else:
-            answer = await find(address, None if self.o.offline else _net(), _greets)
+            answer = await find(address, None if self.o.offline else net(), _greets)
             found = self._judged(answer, label)
         pop3 = MailServer(
             found.pop3.host,
@@ -131,7 +131,7 @@ class _Finding:
             raise Failure(Exit.USAGE, self.t.words("not saved"))
 
 
-def _net() -> Net:
+def net() -> Net:
     """The net of this machine, or the one that `$POPBRIDGE_NET` describes (tests do)."""
     other = os.environ.get("POPBRIDGE_NET")
     return from_file(Path(other)) if other else Net()

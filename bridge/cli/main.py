@@ -17,12 +17,14 @@ from bridge.cli.check import check
 from bridge.cli.common import Exit, Failure, complain
 from bridge.cli.demo import demo
 from bridge.cli.device import device
+from bridge.cli.doctor import doctor
 from bridge.cli.export import export
 from bridge.cli.healthcheck import healthcheck
 from bridge.cli.importing import import_mail
 from bridge.cli.log import log
 from bridge.cli.migrate import migrate
 from bridge.cli.poll import poll
+from bridge.cli.probe import probe
 from bridge.cli.run import run as run_command
 from bridge.cli.setup import setup
 from bridge.cli.status import status
@@ -43,7 +45,7 @@ app.command()(export)
 app.command()(migrate)
 app.command()(backup)
 app.command()(restore)
-for each in (setup, check, poll, status, demo, healthcheck):
+for each in (setup, check, poll, status, doctor, probe, demo, healthcheck):
     app.command()(each)
 app.add_typer(account, name="account")
 app.add_typer(device, name="device")

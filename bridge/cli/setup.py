@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.common import ConfigOption, Exit, Failure, JsonOption
-from bridge.model import Secret, Security
+from bridge.cli.common import ConfigOption, Exit, Failure, JsonOption, TlsWord
 
 if TYPE_CHECKING:
     from bridge.arrival import Arrival
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from bridge.config.edit import Item
     from bridge.discovery.address import Address
     from bridge.discovery.find import Settings
-    from bridge.model import Progress
+    from bridge.model import Progress, Secret
 
 _LOOK_SECONDS = 0.5
 _WEB_PORT = 8025
@@ -47,7 +46,7 @@ def setup(
         str | None, typer.Option(help="The POP3 server, where it is not to be looked up.")
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port.")] = None,
-    security: Annotated[Security | None, typer.Option(help="Its TLS.")] = None,
+    security: Annotated[TlsWord | None, typer.Option(help="Its TLS.")] = None,
     username: Annotated[str | None, typer.Option(help="The user name there.")] = None,
     password_file: Annotated[
         Path | None,
@@ -84,9 +83,11 @@ def setup(
     Ends with 0, or 64 (wrong usage), 69 (not found, not reached), 75 (too soon), 77 (refused).
     """
     from bridge.cli.talk import Options
+    from bridge.model import Security
 
+    tls = Security(security.value) if security is not None else None
     options = Options(
-        address, host, port, security, username, password_file, oauth, client_id, login, data_dir,
+        address, host, port, tls, username, password_file, oauth, client_id, login, data_dir,
         config, device, lang, offline, not no_start, yes, as_json,
     )  # fmt: skip
     try:

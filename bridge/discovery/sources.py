@@ -17,6 +17,7 @@ import ssl
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -100,6 +101,36 @@ class Net:
                         raise Silence(f"answers {response.status_code}")
                     return await _body(response)
         raise Silence("sends us round in circles")
+
+    async def date(self, url: str) -> float:
+        """Seconds since the epoch, as the server at `url` has it in its Date header (RFC 9110
+        6.6.1). Raises Silence."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        try:
+            async with httpx2.AsyncClient(
+                # A clock that is off makes certificates seem invalid, and is what is looked for.
+                verify=tls.client_context(self.ca_file, pinned=True),
+                timeout=limits.DISCOVERY_SECONDS,
+                trust_env=False,
+            ) as http:
+                address = (await self._addresses(host))[0]
+                shown = f"[{address}]" if ":" in address else address
+                answer = await http.head(
+                    f"https://{shown}:{parts.port or self.https_port}/",
+                    headers={"Host": host},
+                    extensions={"sni_hostname": host},
+                )
+                return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (httpx2.HTTPError, OSError, KeyError, ValueError, IndexError) as error:
+            raise Silence(f"not reached ({type(error).__name__})") from None
+
+    async def resolves(self, host: str) -> None:
+        """Raises Silence where the host has no address."""
+        try:
+            await self._addresses(host)
+        except OSError as error:
+            raise Silence(f"no address ({error.strerror or type(error).__name__})") from None
 
     async def _addresses(self, host: str) -> Sequence[str]:
         if self.dns_server is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.store.api import Store, StoreBusy, StoreError
+from bridge.store.sqlite import check
 from bridge.store.sqlite.backup import holds_mail, restore
 from bridge.store.sqlite.engine import SqliteStore
 
@@ -35,6 +36,16 @@ async def open_store(
         raise StoreError(f"database: {database!r} is not known; write `database: sqlite`.")
     release = _prepare(data_dir)
     return await SqliteStore.open(data_dir / DATABASE, release, now)
+
+
+def engine_version() -> tuple[int, ...]:
+    """The version of the SQLite that this Python has."""
+    return check.version()
+
+
+def faults(data_dir: Path) -> list[str]:
+    """All that is wrong with the database in `data_dir`; reads it whole, also beside a daemon."""
+    return check.examine(data_dir / DATABASE)
 
 
 def _prepare(data_dir: Path) -> Callable[[], None]:

@@ -210,3 +210,86 @@ async def test_X006_X008_sign_in_while_the_daemon_runs(
             assert "access-" not in shown
     assert server.ledger.retrieved == {b"u1": 1}
     assert PASSWORD not in capsys.readouterr().out
+
+
+# --- list, pause, resume, remove, test --------------------------------------------------
+
+
+def plain(folder: Path, port: int) -> Path:
+    pop3 = {
+        "host": "127.0.0.1",
+        "port": str(port),
+        "security": "none",
+        "username": "u",
+        "password": "p",
+    }
+    return write_config(folder, [{"address": ME, "pop3": pop3}])
+
+
+async def test_accounts_beside_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with Pop3Server([(b"u1", b"A: 1\r\n\r\nb\r\n")], username="u", password="p") as server:
+        path = plain(tmp_path, server.port)
+        daemon = Daemon(config_module.load(path))
+        daemon.config_path = path
+        where = ("--config", str(path))
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            capsys.readouterr()
+            code = await asyncio.to_thread(main, ["account", *arguments, *where])
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        async with daemon:
+            await daemon.poll(None)
+            code, out, _ = await run("list", "--json")
+            assert json.loads(out[out.index("[\n") :])[0]["state"] == "up to date"
+            code, out, _ = await run("test", ME)
+            assert code == 0
+            assert out.endswith(f"{ME}: the login works; messages: 1\n")
+            code, out, _ = await run("pause", ME)
+            assert (code, out.splitlines()[-1]) == (0, f"{ME} is paused.")
+            assert (await daemon.status()).accounts[0].state == "paused"
+            code, _, err = await run("test", ME)
+            assert (code, f"{ME} is paused" in err) == (75, True)
+            assert (await run("pause", "you@x"))[0] == 64
+        async with Daemon(config_module.load(path)) as again:  # it stays so over a restart
+            assert (await again.status()).accounts[0].state == "paused"
+            again.config_path = path
+            code, out, _ = await run("resume", ME, "--json")
+            assert json.loads(out.splitlines()[-1]) == {"address": ME, "paused": False}
+            assert (await again.poll(ME))[0].error == ""
+            code, out, _ = await run("remove", ME, "--yes")
+            assert code == 0
+            assert "Its mail stays readable; the provider has it too." in out
+            assert again.config.accounts == ()
+            assert config_module.load(path).accounts == ()
+
+
+async def test_accounts_without_a_daemon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Pop3Server([(b"u1", b"A: 1\r\n\r\nb\r\n")], username="u", password="p") as server:
+        path = plain(tmp_path, server.port)
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            code = await asyncio.to_thread(main, ["account", *arguments, "--config", str(path)])
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        code, out, _ = await run("list")
+        assert out.splitlines()[1].split() == [ME, "127.0.0.1", ME, "no", "daemon", "runs"]
+        assert (await run("pause", ME))[:2] == (0, f"{ME} is paused.\n")
+        code, out, _ = await run("test", ME, "--json")
+        assert json.loads(out) == {
+            "address": ME, "ok": True, "messages": 1, "bytes": 11, "stable_ids": True,
+        }  # fmt: skip
+        assert (await run("remove", ME))[0] == 64  # nobody to ask
+        assert (await run("remove", "you@x", "--yes"))[0] == 64
+        server.password = "other"
+        code, _, err = await run("test", ME)
+        assert code == 77
+        assert "refused the login" in err
+        assert (await run("remove", ME, "--yes"))[0] == 0
+        assert (await run("list"))[
+            1
+        ] == "there is no account yet; add one: popbridge setup ADDRESS\n"

@@ -5,8 +5,10 @@ Each rule is a sentence and a query for what breaks it; a sound database gives n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
+from pathlib import Path
 
 _RULES = (
     (
@@ -95,3 +97,19 @@ def faults(db: sqlite3.Connection) -> list[str]:
         if end != size or content.digest() != digest:
             found.append(f"the bytes of a message are those of its digest: not so for {number}")
     return found
+
+
+def version() -> tuple[int, ...]:
+    """Of the SQLite under Python."""
+    return sqlite3.sqlite_version_info
+
+
+def examine(path: Path) -> list[str]:
+    """What is wrong with a database on disk: SQLite's own check, then `faults`. It is opened to be
+    read, also beside a daemon that writes."""
+    try:
+        with contextlib.closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as db:
+            said = [str(row[0]) for row in db.execute("PRAGMA integrity_check(20)")]
+            return [each for each in said if each != "ok"] or faults(db)
+    except sqlite3.Error as error:
+        return [f"it cannot be read: {error}"]
