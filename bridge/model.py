@@ -19,7 +19,7 @@ DeviceId = NewType("DeviceId", int)
 
 
 class Octets(Protocol):
-    """The bytes of a message, in memory (`bytes`) or on disk (`mmap.mmap`): slicing copies."""
+    """The bytes of a message, in memory (`bytes`) or on disk: slicing copies."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: slice, /) -> bytes: ...

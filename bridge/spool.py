@@ -13,7 +13,7 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, SupportsIndex, cast
 
 from bridge import limits
 from bridge.model import Octets
@@ -29,6 +29,52 @@ def ensure_room(directory: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
+_RESIDENT = 8 * 1024 * 1024  # octets of a file that are mapped in at once
+
+
+class _Mapped:
+    """A file as Octets, of which a few MiB at a time count as our memory: what was looked at is
+    let go, and is read again where it is looked at again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._touched = 0
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+    def __getitem__(self, index: slice, /) -> bytes:
+        found = self._map[index]
+        self._count(len(found))
+        return found
+
+    def find(
+        self,
+        sub: bytes,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+        /,
+    ) -> int:
+        first, last, _ = slice(start, end).indices(len(self._map))
+        while first + len(sub) <= last:
+            upto = min(last, first + _RESIDENT + len(sub))
+            hit = self._map.find(sub, first, upto)
+            self._count((upto if hit < 0 else hit) - first)
+            if hit >= 0:
+                return hit
+            first = max(first + 1, upto - len(sub) + 1)
+        return -1
+
+    def _count(self, octets: int) -> None:
+        self._touched += octets
+        if self._touched > _RESIDENT and hasattr(self._map, "madvise"):  # not on Windows
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
+
+    def close(self) -> None:
+        self._map.close()
+
+
 class Spool:
     """A `model.Sink`: `write` any number of times, `finish` once, `close` in any case.
 
@@ -42,7 +88,7 @@ class Spool:
         self._in_memory = in_memory
         self._memory: bytearray | None = bytearray()
         self._file: BinaryIO | None = None
-        self._octets: bytes | mmap.mmap | None = None
+        self._octets: bytes | _Mapped | None = None
         self._hash = hashlib.sha256()
         self._size = 0
         self._unasked = 0  # octets on disk since it was last asked for room
@@ -83,7 +129,7 @@ class Spool:
                 self._octets, self._memory = bytes(self._memory), None
             elif self._file is not None:
                 self._file.flush()
-                self._octets = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._octets = _Mapped(self._file)
             else:
                 raise ValueError("the spool is closed")
         # typeshed wants `int` where Octets.find takes any index; mmap itself takes both
@@ -91,7 +137,7 @@ class Spool:
 
     def close(self) -> None:
         """Frees memory and disk; an Octets that `finish` gave from disk ends with it."""
-        if isinstance(self._octets, mmap.mmap):
+        if isinstance(self._octets, _Mapped):
             self._octets.close()
         if self._file is not None:
             self._file.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge import limits
+from bridge import spool as spool_module
 from bridge.model import Octets, Sink
 from bridge.spool import Spool
 
@@ -33,7 +33,7 @@ def test_out_comes_what_went_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert octets[:] == content
     assert octets[3:50] == content[3:50]
     assert octets.find(content[-5:], 0) == content.find(content[-5:])
-    assert isinstance(octets, mmap.mmap if size > 100 else bytes)
+    assert isinstance(octets, bytes) == (size <= 100)
     assert spool.finish() is octets
     assert os.listdir(tmp_path) == []  # the file has no name
     spool.close()
@@ -117,4 +117,43 @@ def test_a_directory_that_is_gone_is_an_oserror(
     with pytest.raises(OSError, match="No such file"):
         spool.write(b"y")
     assert len(spool) == 10
+    spool.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(min_size=1, max_size=60).map(lambda octets: octets.replace(b"\x00", b"ab")),
+    sub=st.sampled_from([b"a", b"ab", b"aba", b"bab", b"zz"]),
+    start=st.integers(-70, 70),
+    end=st.none() | st.integers(-70, 70),
+)
+def test_what_is_on_disk_is_found_as_in_memory(
+    tmp_path: Path, content: bytes, sub: bytes, start: int, end: int | None
+) -> None:
+    """For all arguments: octets.find(...) == bytes.find(...), whatever the window."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_module, "_RESIDENT", 4)
+        spool = Spool(tmp_path, in_memory=0)
+        spool.write(content)
+        octets = spool.finish()
+        found = octets.find(sub, start) if end is None else octets.find(sub, start, end)
+        assert found == content.find(sub, start, end)
+        assert octets[start:end] == content[start:end]
+        spool.close()
+
+
+def test_a_large_message_on_disk_is_not_all_in_memory_while_it_is_read(tmp_path: Path) -> None:
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("RssFile:")[2].split()[0]) * 1024
+
+    before = mapped()
+    spool = Spool(tmp_path)
+    for _ in range(48):
+        spool.write(bytes(1024 * 1024))
+    octets = spool.finish()
+    assert octets.find(b"x") == -1
+    for start in range(0, len(octets), 256 * 1024):
+        assert octets[start : start + 256 * 1024].count(0) == 256 * 1024
+    assert mapped() - before < 16 * 1024 * 1024
     spool.close()
