@@ -40,6 +40,7 @@ from bridge.imap.seams import Services
 from bridge.imap.server import ImapServer
 from bridge.imap.table import ROWS
 from bridge.indexing import TextIndexer
+from bridge.messenger import Alert, Messenger
 from bridge.model import Account, Change, MaildropFacts, PollReport, Quota, Secret, ServerDelete
 from bridge.notify import Notifier, summary
 from bridge.profiles.access import Access, access
@@ -173,6 +174,11 @@ class Daemon:
         self._poller.on_login = self._desk.logged_in
         self._poller.on_listing = self._trials.listed
         self._poller.alerts.ends = self._sign_in_ends
+        messenger = Messenger(settings.alerts.webhook, settings.alerts.ntfy)
+        stack.push_async_callback(messenger.close)
+        self._poller.alerts.on_change = lambda address, cause, said: messenger.tell(
+            Alert(address, cause, *said)
+        )
         stack.push_async_callback(self._schedule.stop)
         await self._take_accounts(settings)
         await self._web.start()
@@ -289,7 +295,7 @@ class Daemon:
         verifiers = await asyncio.to_thread(_verifiers, settings)
         await asyncio.to_thread(self.certificate.reload)
         if _fixed(settings) != _fixed(self.config):
-            log.warning("data_dir, web and where imap listens take effect after a restart")
+            log.warning("data_dir, web, alerts and where imap listens take effect after a restart")
         self._passwords.replace(verifiers)
         self._imap.services.quota = _quota(settings)
         self._imap.services.hidden = _hidden(settings)
@@ -459,7 +465,8 @@ def _policy(account: AccountConfig) -> Policy:
 def _fixed(settings: Config) -> object:
     """What a running daemon cannot take anew."""
     imap = settings.imap
-    return settings.data_dir, settings.web, imap.listen, imap.listen_tls, imap.certificate
+    listening = imap.listen, imap.listen_tls, imap.certificate
+    return settings.data_dir, settings.web, settings.alerts, listening
 
 
 def _quota(settings: Config) -> Quota | None:

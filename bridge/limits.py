@@ -139,6 +139,7 @@ WEB_BODY = 64 * 1024
 WEB_REQUEST_SECONDS = 10.0  # for the head of a request, and again for its body
 WEB_ACTION_SECONDS = 60.0  # for what a button asks of a provider
 WEB_SESSIONS = 100
+MESSENGER_SECONDS = 30.0  # for one try to tell a webhook or ntfy
 PHONE_SECONDS = 15 * 60.0  # that a code of the page for phones is good
 PHONE_CODES = 20  # open at once
 PHONE_WRONG_CODES = 20  # until all are void

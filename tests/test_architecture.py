@@ -37,6 +37,7 @@ ROWS = {
     "bridge.bus": 2,
     "bridge.events": 2,
     "bridge.logs": 2,
+    "bridge.messenger": 2,
     "bridge.notify": 2,
     "bridge.spool": 2,
     "bridge.tls": 2,
@@ -83,6 +84,7 @@ SOCKET_ROOMS = {
     "bridge.auth.redirect",
     "bridge.discovery.sources",
     "bridge.imap.server",
+    "bridge.messenger",
     "bridge.notify",
     "bridge.pop3.wire",
     "bridge.tls",  # asks which addresses this machine has

@@ -361,6 +361,17 @@ class WebConfig(_HasSecret):
         return read_secret(self.password_file) if self.password_file is not None else None
 
 
+class AlertsConfig(_Section):
+    """Who is told when an account needs its owner; beside the message in its INBOX."""
+
+    webhook: EndpointUrl | None = Field(
+        default=None, repr=False, description="a URL", examples=["https://example.org/hook"]
+    )
+    ntfy: EndpointUrl | None = Field(
+        default=None, repr=False, description="a URL", examples=["https://ntfy.sh/my-secret-topic"]
+    )
+
+
 class OAuthConfig(_Section):
     """Who we are to an identity provider; instead of a password."""
 
@@ -581,6 +592,11 @@ class Config(_Section):
     )
     web: WebConfig = Field(
         default=WebConfig(), description="a section", examples=["{listen: null}"]
+    )
+    alerts: AlertsConfig = Field(
+        default=AlertsConfig(),
+        description="a section",
+        examples=["{ntfy: https://ntfy.sh/my-secret-topic}"],
     )
     accounts: tuple[AccountConfig, ...] = Field(
         description="a list of accounts",

@@ -131,11 +131,13 @@ def show(tx: WriteTx, account: Account, facts: Facts) -> str:
 
 class Alerts:
     """Keeps the alerts of all accounts true. `disk` looks at a folder's disk, and `ends` is told an
-    address and says when its sign-in ends, as far as anybody knows."""
+    address and says when its sign-in ends, as far as anybody knows. `on_change` is told an address,
+    its new cause (empty: all is well again) and the `words` of it."""
 
     def __init__(self, store: Store, *, wall: Callable[[], float], folder: Path) -> None:
         self.disk: Callable[[Path], Disk] = disk_of
         self.ends: Callable[[str], Awaitable[int | None]] = _nobody_knows
+        self.on_change: Callable[[str, str, tuple[str, str, str]], None] = lambda *_: None
         self._store = store
         self._wall = wall
         self._folder = folder
@@ -168,8 +170,16 @@ class Alerts:
         self._known[account.id] = account, facts
         if cause(facts) == facts.shown:
             return  # no transaction for an account that is as it was
-        shown = await self._store.write(lambda tx: show(tx, account, facts))
+
+        def work(tx: WriteTx) -> tuple[str, str]:
+            before = tx.alert(account.id)
+            return before[0] if before is not None else "", show(tx, account, facts)
+
+        before, shown = await self._store.write(work)
         self._known[account.id] = account, replace(facts, shown=shown)
+        if shown != before:
+            well = (f"All is well again with {account.address}", "", "")
+            self.on_change(account.address, shown, words(shown, facts) if shown else well)
 
 
 def disk_of(folder: Path) -> Disk:

@@ -42,6 +42,25 @@ async def test_a_dead_password_is_told_once_and_the_note_goes_when_it_works(hous
         assert await house.shown() == octets(server.items)
 
 
+async def test_whoever_listens_hears_once_of_trouble_and_once_of_its_end(house: House) -> None:
+    heard: list[tuple[str, str, str]] = []
+
+    def hear(address: str, why: str, said: tuple[str, str, str]) -> None:
+        heard.append((address, why, said[0]))
+
+    async with Pop3Server(maildrop(1)) as server:
+        for failures in range(5):
+            house.poller.alerts.on_change = hear
+            await house.poll(server, "wrong")
+            if failures == 3:
+                await house.reopened()
+        assert heard == [(ME, "auth", f"popbridge cannot log in to {ME}")]
+        house.poller.alerts.on_change = hear
+        await house.poll(server)
+        await house.poll(server)
+        assert heard[1:] == [(ME, "", f"All is well again with {ME}")]
+
+
 async def test_a_note_that_was_deleted_does_not_come_back(house: House) -> None:
     async with Pop3Server(maildrop(1)) as server:
         await house.poll(server)
