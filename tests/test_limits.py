@@ -14,34 +14,34 @@ import pytest
 from bridge import limits
 
 TESTS = Path(__file__).parent
-CONNECTION = "imap/protocol/test_connection.py"
 SERVER = "imap/test_server.py"
+CAPS = "imap/test_caps.py"
 PARSER = "mime/test_parser.py"
 MAILDROP = "pop3/test_maildrop.py"
 
 # Where it is reached: a test (file::name), or a dialogue with a line "@ limit NAME".
 REACHED = {
-    "IMAP_LINE_BEFORE_LOGIN": f"{CONNECTION}::test_the_cap",
-    "IMAP_LINE": f"{CONNECTION}::test_the_cap",
-    "IMAP_TAG": f"{CONNECTION}::test_not_a_command",
-    "IMAP_LITERAL_BEFORE_LOGIN": f"{CONNECTION}::test_at_the_cap",
-    "IMAP_LITERAL": f"{CONNECTION}::test_at_the_cap",
-    "IMAP_COMMAND_BEFORE_LOGIN": f"{CONNECTION}::test_a_command_too_long",
-    "IMAP_COMMAND": f"{CONNECTION}::test_a_command_too_long",
-    "IMAP_LITERALS_PER_COMMAND": f"{CONNECTION}::test_too_many",
+    "IMAP_LINE_BEFORE_LOGIN": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_LINE": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_TAG": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_LITERAL_BEFORE_LOGIN": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_LITERAL": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_COMMAND_BEFORE_LOGIN": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_COMMAND": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_LITERALS_PER_COMMAND": f"{CAPS}::test_one_over_the_cap",
     "IMAP_PIPELINED_INPUT": f"{SERVER}::test_ten_thousand_pipelined_commands",
-    "IMAP_APPEND": "transcripts/limits.txt",
-    "IMAP_APPEND_MESSAGES": "transcripts/multiappend-limits.txt",
-    "IMAP_NESTING": "imap/protocol/test_commands.py::test_deep_but_allowed",
-    "IMAP_NUMBER_RANGES": "imap/protocol/test_numbers.py::test_the_cap",
-    "IMAP_SECTION_DEPTH": "imap/protocol/test_fetch.py::test_caps",
-    "IMAP_HEADER_NAMES": "imap/protocol/test_fetch.py::test_caps",
-    "IMAP_FETCH_SECTIONS": f"{SERVER}::test_many_sections_of_one_message_cost_bounded_memory",
-    "IMAP_NOTIFY_MAILBOXES": "transcripts/notify-delayed.txt",
-    "IMAP_CONTEXTS": "transcripts/context-more.txt",
+    "IMAP_APPEND": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_APPEND_MESSAGES": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_NESTING": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_NUMBER_RANGES": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_SECTION_DEPTH": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_HEADER_NAMES": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_FETCH_SECTIONS": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_NOTIFY_MAILBOXES": f"{CAPS}::test_one_over_the_cap",
+    "IMAP_CONTEXTS": f"{CAPS}::test_searches_that_are_kept_up_to_date",
     "IMAP_PROGRESS_SECONDS": "transcripts/inprogress.txt",
-    "IMAP_BAD_COMMANDS_BEFORE_LOGIN": "transcripts/limits-before-login.txt",
-    "IMAP_BAD_COMMANDS": "transcripts/limits.txt",
+    "IMAP_BAD_COMMANDS_BEFORE_LOGIN": f"{CAPS}::test_commands_that_make_no_sense",
+    "IMAP_BAD_COMMANDS": f"{CAPS}::test_commands_that_make_no_sense",
     "IMAP_LOGIN_SECONDS": f"{SERVER}::test_who_does_not_sign_in_is_sent_away",
     "IMAP_AUTOLOGOUT_SECONDS": f"{SERVER}::test_silence_ends_a_session",
     "IMAP_WRITE_BUFFER": f"{SERVER}::test_a_slow_reader_of_a_large_message_costs_bounded_memory",
@@ -54,9 +54,7 @@ REACHED = {
     "IMAP_CONNECTIONS": f"{SERVER}::test_the_cap_of_connections_in_all",
     "IMAP_CONNECTIONS_PER_ADDRESS": f"{SERVER}::test_the_cap_of_connections_from_one_address",
     "IMAP_CONNECTIONS_PER_LOGIN": f"{SERVER}::test_the_cap_of_sessions_of_one_login",
-    "IMAP_FAILED_LOGIN_DELAY": (
-        "auth/test_throttle.py::test_the_wait_doubles_up_to_its_cap_and_is_forgiven"
-    ),
+    "IMAP_FAILED_LOGIN_DELAY": f"{CAPS}::test_who_guesses_waits_and_nobody_else_does",
     "IMAP_FAILED_LOGIN_DELAY_MOST": (
         "auth/test_throttle.py::test_the_wait_doubles_up_to_its_cap_and_is_forgiven"
     ),
@@ -71,15 +69,15 @@ REACHED = {
     "PASSWORD": "auth/test_passwords.py::test_too_long_is_refused_unseen",
     "DEVICES_PER_LOGIN": "auth/test_devices.py::test_devices_are_capped",
     "DEVICE_NAME": "auth/test_devices.py::test_names",
-    "MAILBOX_NAME": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
-    "MAILBOX_DEPTH": "store/test_mailboxes.py::test_the_longest_and_deepest_names_are_kept",
-    "MAILBOXES_PER_LOGIN": "store/test_mailboxes.py::test_mailboxes_are_capped_with_their_parents",
-    "METADATA_NAME": "transcripts/metadata-limits.txt",
-    "METADATA_VALUE": "transcripts/metadata-limits.txt",
-    "METADATA_ENTRIES": "transcripts/metadata-limits.txt",
-    "METADATA_OCTETS": "store/test_metadata.py::test_annotations_are_capped",
-    "KEYWORD_NAME": "store/test_flags.py::test_a_long_keyword_is_refused",
-    "KEYWORDS_PER_LOGIN": "store/test_flags.py::test_keywords_are_capped_for_each_login",
+    "MAILBOX_NAME": f"{CAPS}::test_one_over_the_cap",
+    "MAILBOX_DEPTH": f"{CAPS}::test_one_over_the_cap",
+    "MAILBOXES_PER_LOGIN": f"{CAPS}::test_what_one_login_may_hold_together",
+    "METADATA_NAME": f"{CAPS}::test_one_over_the_cap",
+    "METADATA_VALUE": f"{CAPS}::test_one_over_the_cap",
+    "METADATA_ENTRIES": f"{CAPS}::test_one_over_the_cap",
+    "METADATA_OCTETS": f"{CAPS}::test_what_one_login_may_hold_together",
+    "KEYWORD_NAME": f"{CAPS}::test_one_over_the_cap",
+    "KEYWORDS_PER_LOGIN": f"{CAPS}::test_what_one_login_may_hold_together",
     "MIME_DEPTH": f"{PARSER}::test_multiparts_nest_to_the_depth_limit",
     "MIME_PARTS": f"{PARSER}::test_parts_are_counted",
     "MIME_SEARCHED": f"{PARSER}::test_octets_are_searched_for_delimiters_to_the_limit",

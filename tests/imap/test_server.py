@@ -57,6 +57,12 @@ async def login(endpoint: Endpoint, name: str = "alice") -> Client:
     return client
 
 
+async def is_well(other: Client) -> None:
+    """Whoever stands by is answered at once."""
+    async with asyncio.timeout(5):
+        assert await other.command("w NOOP") == [["w OK NOOP completed"]]
+
+
 async def until_gone(endpoint: Endpoint, sessions: int = 0) -> None:
     """Waits until no more than so many sessions are there."""
     async with asyncio.timeout(10):
@@ -115,7 +121,8 @@ async def test_a_slow_reader_of_a_large_message_costs_bounded_memory(endpoint: E
     client = await Client.connect(server, limit=64 * 1024)  # that it holds unread
     await client.command(f'a LOGIN alice "{PASSWORD}"')
     await client.command("b SELECT INBOX")
-    link = next(iter(endpoint.server._links))
+    (link,) = endpoint.server._links
+    other = await login(endpoint, "bob")
     paused = asyncio.Event()
     largest = 0
 
@@ -136,11 +143,13 @@ async def test_a_slow_reader_of_a_large_message_costs_bounded_memory(endpoint: E
     await client.send(b"c FETCH 1 (BODY[] BODY[]<0.9000000>)\r\n")
     async with asyncio.timeout(30):
         await paused.wait()
+        await is_well(other)
         assert await client.reader.readline() == b"* 1 FETCH (BODY[] {%d}\r\n" % len(octets)
         assert await client.reader.readexactly(len(octets)) == octets
     # The bound, and the one chunk that came on top of it.
     assert 0 < largest <= limits.IMAP_WRITE_BUFFER + 2 * limits.CHUNK
     client.close()
+    other.close()
     await until_gone(endpoint)
 
 
@@ -148,7 +157,8 @@ async def test_many_sections_of_one_message_cost_bounded_memory(endpoint: Endpoi
     await store_message(endpoint, b"Subject: x\r\n\r\n" + b"0123456789" * 30_000)
     client = await login(endpoint)
     await client.command("b SELECT INBOX")
-    link = next(iter(endpoint.server._links))
+    (link,) = endpoint.server._links
+    other = await login(endpoint, "bob")
     pieces: list[int] = []
 
     class Watched(Link):
@@ -161,6 +171,7 @@ async def test_many_sections_of_one_message_cost_bounded_memory(endpoint: Endpoi
     link.__class__ = Watched
     sections = " ".join(f"BODY.PEEK[]<{at}.250000>" for at in range(limits.IMAP_FETCH_SECTIONS))
     await client.send(f"c FETCH 1 ({sections})\r\n".encode())
+    await is_well(other)
     async with asyncio.timeout(60):
         literals = [part for part in await client.response() if isinstance(part, bytes)]
         assert [len(literal) for literal in literals] == [250_000] * limits.IMAP_FETCH_SECTIONS
@@ -169,6 +180,7 @@ async def test_many_sections_of_one_message_cost_bounded_memory(endpoint: Endpoi
     refused = await client.command(f"d FETCH 1 ({sections} BODY.PEEK[TEXT])")
     assert str(refused[0][0]).startswith("d BAD")
     client.close()
+    other.close()
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(
@@ -176,12 +188,15 @@ async def test_a_reader_that_takes_nothing_is_dropped(
 ) -> None:
     monkeypatch.setattr(limits, "IMAP_WRITE_SECONDS", 0.2)
     await store_message(endpoint, b"Subject: large\r\n\r\n" + b"0123456789" * 2 * MEGABYTE)
-    client = await login(endpoint)
+    client, other = await login(endpoint), await login(endpoint, "bob")
     await client.command("b SELECT INBOX")
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a ReadTransport too
     await client.send(b"c FETCH 1 BODY.PEEK[]\r\n")
-    await until_gone(endpoint)
+    await is_well(other)
+    await until_gone(endpoint, 1)
+    await is_well(other)
     client.close()
+    other.close()
 
 
 async def test_the_cap_of_connections_from_one_address(
@@ -194,6 +209,8 @@ async def test_the_cap_of_connections_from_one_address(
     with pytest.raises(EOFError):
         await refused.response()
     refused.close()
+    for client in clients:
+        await is_well(client)
     clients.pop().close()
     await until_gone(endpoint, 2)
     clients.append(await connect(endpoint))
@@ -210,6 +227,7 @@ async def test_the_cap_of_connections_in_all(
     refused = await Client.connect(Server("127.0.0.1", endpoint.port, {}))
     assert str((await refused.response())[0]).startswith("* BYE Too many connections")
     refused.close()
+    await is_well(client)
     client.close()
     await until_gone(endpoint)
 
@@ -222,6 +240,8 @@ async def test_the_cap_of_sessions_of_one_login(
     heard = await third.command(f'a LOGIN alice "{PASSWORD}"')
     assert str(heard[-1][0]).startswith("a NO [LIMIT]")
     bob = await login(endpoint, "bob")
+    for client in (first, second, bob):
+        await is_well(client)
     await first.command("b LOGOUT")
     await until_gone(endpoint, 3)
     heard = await third.command(f'c LOGIN alice "{PASSWORD}"')
@@ -236,6 +256,7 @@ async def test_who_does_not_sign_in_is_sent_away(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMAP_LOGIN_SECONDS", 0.2)
+    other = await login(endpoint)
     client = await connect(endpoint)
     asking = await connect(endpoint)
     await asking.send(b"a AUTHENTICATE PLAIN\r\n")
@@ -243,14 +264,21 @@ async def test_who_does_not_sign_in_is_sent_away(
     for each in (client, asking):
         assert str((await each.response())[0]).startswith("* BYE")
         each.close()
+    await is_well(other)
+    other.close()
     await until_gone(endpoint)
 
 
 async def test_silence_ends_a_session(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "IMAP_AUTOLOGOUT_SECONDS", 0.2)
-    client = await login(endpoint)
-    assert str((await client.response())[0]).startswith("* BYE")
+    client, other = await login(endpoint), await login(endpoint)
+    farewell = asyncio.create_task(client.response())
+    while not farewell.done():  # who says something now and then stays
+        await is_well(other)
+    assert str((await farewell)[0]).startswith("* BYE")
+    await is_well(other)
     client.close()
+    other.close()
     await until_gone(endpoint)
 
 
