@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +32,8 @@ def backup(
     if daemon_runs(settings):
         ask(config, "POST", target("/backup", file=str(path)), seconds=None)
     else:
+        import asyncio
+
         asyncio.run(_alone(settings.data_dir, settings.database, path))
     octets = path.stat().st_size
     if as_json:
@@ -68,6 +69,8 @@ def restore(
     from bridge.store.opening import restore_store
 
     settings = load(find(config))
+    import asyncio
+
     messages = asyncio.run(restore_store(settings.data_dir, file, replace=replace))
     if as_json:
         print(json.dumps({"file": str(file), "messages": messages}))

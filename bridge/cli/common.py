@@ -1,4 +1,8 @@
-"""What the commands share: exit codes, the one error, the options, tables."""
+"""What the commands share: exit codes, the one error, the options, tables.
+
+Rule of all modules with commands: what a command needs is imported when it runs. `popbridge --help`
+and the commands that only ask the daemon pay for nothing else.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,6 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-
-from bridge import logs
 
 
 class Exit(enum.IntEnum):
@@ -55,9 +57,16 @@ ConfigOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+def printable(text: str, most: int = 500) -> str:
+    """`bridge.logs.printable`, imported when there is something to print."""
+    from bridge import logs
+
+    return logs.printable(text, most)
+
+
 def complain(text: str) -> None:
     """One line on stderr, whatever a server put into it."""
-    print(logs.printable(text, 2_000), file=sys.stderr, flush=True)
+    print(printable(text, 2_000), file=sys.stderr, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> None:
@@ -80,7 +89,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -
 
 
 def _cell(cell: str | float) -> str:
-    return f"{cell:.1f}" if isinstance(cell, float) else logs.printable(str(cell))
+    return f"{cell:.1f}" if isinstance(cell, float) else printable(str(cell))
 
 
 def _print_rich(

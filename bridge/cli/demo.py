@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import shlex
@@ -18,6 +17,8 @@ import typer
 from bridge.cli.common import Exit, Failure
 
 if TYPE_CHECKING:
+    import asyncio
+
     from bridge.daemon import Daemon
 
 MESSAGES = 200
@@ -33,6 +34,8 @@ def demo(
 
     Everything is on this machine alone, in a temporary folder that is removed at the end.
     """
+    import asyncio
+
     from bridge import logs
     from bridge.daemon import loop_factory
 
@@ -45,6 +48,8 @@ def demo(
 
 
 async def _demo(folder: Path, port: int) -> None:
+    import asyncio
+
     from bridge.cli.demo_maildrop import DemoMaildrop
     from bridge.cli.demo_messages import sample_messages
     from bridge.config import load
@@ -95,6 +100,8 @@ def _write_config(path: Path, imap_port: int, pop3_port: int, password: str) -> 
 
 async def _collected(daemon: Daemon, stop: asyncio.Event) -> bool:
     """Waits for the first poll; False when somebody ended the demo meanwhile."""
+    import asyncio
+
     poll = asyncio.ensure_future(daemon.poll(None))
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait((poll, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -5,7 +5,6 @@ With a daemon, it is asked; without one the store is opened here, for a moment.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -144,6 +143,8 @@ def _ask(
     except Failure as failure:
         if failure.code != Exit.UNAVAILABLE:
             raise
+    import asyncio
+
     settings = load(find(config))
     try:
         return asyncio.run(_opened(settings, alone))

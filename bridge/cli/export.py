@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +35,8 @@ def export(
 
     Everything is read back and compared at the end. Run it again to add what is new.
     """
+    import asyncio
+
     raise typer.Exit(asyncio.run(_export(kind, target, login, mailbox, config, as_json)))
 
 

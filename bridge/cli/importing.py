@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -84,6 +83,8 @@ def import_mail(
         work = _imap(source, password_file, ca_file, login, into, seen, dry_run, config, as_json)
     else:
         work = _files(kind, Path(source), login, into, variant, seen, dry_run, config, as_json)
+    import asyncio
+
     raise typer.Exit(asyncio.run(work))
 
 
@@ -157,6 +158,8 @@ async def _files(
         raise Failure(Exit.USAGE, str(error)) from None
     tally = Tally(doing=f"importing {path.name}")
     async with open_door(config, login) as (door, spool_dir):
+        import asyncio
+
         tally.todo_octets = await asyncio.to_thread(source.octets)
         with shown(tally, quiet=as_json):
             await import_files(door, source, tally, spool_dir, dry=dry, seen=seen)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.common import ConfigOption, JsonOption, print_table
-from bridge.logs import printable
+from bridge.cli.common import ConfigOption, JsonOption, print_table, printable
 
 if TYPE_CHECKING:
     from bridge.web.status import Json

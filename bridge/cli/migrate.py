@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -95,6 +94,8 @@ def migrate(
         else:
             maildrop, store = of_config(account), settings.data_dir
     password = password_of(to_password_file, "--to-password-file")
+    import asyncio
+
     code = asyncio.run(
         _run(
             login, maildrop, store, server, password, Tally(), most_per_second, dry_run, config,

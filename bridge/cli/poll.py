@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table
+from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table, printable
 from bridge.cli.log import print_deletes
-from bridge.logs import printable
-from bridge.model import PollReport
+
+if TYPE_CHECKING:
+    from bridge.model import PollReport
 
 _CODES = {"auth": Exit.PERMISSION, "busy": Exit.TRY_LATER, "store": Exit.TRY_LATER}
 

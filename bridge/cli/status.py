@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 
 import typer
 
-from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table
-from bridge.logs import printable
-from bridge.model import Progress
-from bridge.web.status import Status
+from bridge.cli.common import ConfigOption, Exit, JsonOption, complain, print_table, printable
+
+if TYPE_CHECKING:
+    from bridge.model import Progress
+    from bridge.web.status import Status
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from bridge import config as config_module
-from bridge.cli import doctor
-from bridge.cli.doctor import Finding
+from bridge.cli import findings as doctor
+from bridge.cli.findings import Finding
 from bridge.cli.main import main
 from bridge.config import Config
 from bridge.daemon import Daemon
