@@ -295,7 +295,7 @@ class Endpoint:
     `ca_file` is a PEM file for a private CA. `fingerprint` is the pinned certificate, the SHA-256
     of the leaf as "4F:1C:...:A2": it counts instead of CA and name. `client_cert` and `client_key`
     are PEM files (the key may be in the first). `bearer` says that the secret is an OAuth access
-    token.
+    token. `private_network` allows a public name to lead into a private network.
     """
 
     host: str
@@ -309,6 +309,7 @@ class Endpoint:
     auth: Auth = Auth.AUTO
     bearer: bool = False
     proxy: Proxy | None = None
+    private_network: bool = False
 
 
 class Secret:
@@ -443,6 +444,7 @@ class PollReport:
     advice: str = ""
     least_interval: int = 0  # seconds between logins, as far as this poll learnt
     left: int = 0  # messages for which there was no time; the next session goes on with them
+    more: bool = False  # the provider may list more the next time: Gmail gives 250 a session
 
 
 @dataclass(frozen=True, slots=True)

@@ -447,6 +447,7 @@ class Pop3Config(_HasSecret):
         examples=["socks5://127.0.0.1:1080"],
     )
     allow_plaintext: bool = Field(default=False, description="true or false", examples=["true"])
+    private_network: bool = Field(default=False, description="true or false", examples=["true"])
 
 
 class SmtpConfig(_Section):
@@ -519,6 +520,7 @@ class AccountConfig(_Section):
             auth=pop3.auth,
             bearer=pop3.oauth is not None or pop3.auth in (Auth.XOAUTH2, Auth.OAUTHBEARER),
             proxy=pop3.proxy,
+            private_network=pop3.private_network,
         )
 
     @property

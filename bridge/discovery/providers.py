@@ -60,6 +60,7 @@ class Provider:
     refused: str = ""
     auth_alone: bool = False
     strict: bool = False
+    pops_oldest: bool = False
 
     def server(self, domain: str) -> str:
         """The POP3 host for addresses of this domain."""
@@ -120,7 +121,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
     known = {
         "name", "domains", "source", "mx", "host", "hosts", "port", "security", "username",
         "minutes", "smtp", "switch_on", "app_password", "oauth", "note", "no_pop3", "refused",
-        "auth_alone", "strict",
+        "auth_alone", "strict", "pops_oldest",
     }  # fmt: skip
     if unknown := row.keys() - known:
         raise ValueError(f"providers.toml: [{name}] has {', '.join(sorted(unknown))}")
@@ -149,6 +150,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
         refused=_text(row, "refused"),
         auth_alone=bool(row.get("auth_alone")),
         strict=bool(row.get("strict")),
+        pops_oldest=bool(row.get("pops_oldest")),
     )
 
 

@@ -307,20 +307,21 @@ class Pop3Session:
                     refused[number] = escape(status.text) or "refused without a reason"
         return refused
 
-    async def quit(self) -> None:
-        """Ends the session; the server removes what was marked (RFC 1939 6). Raises Pop3Error
-        only where something was marked and the server did not confirm that it is gone."""
+    async def quit(self) -> bool:
+        """Ends the session; the server removes what was marked (RFC 1939 6). Returns whether it
+        confirmed that. Raises Pop3Error only where something was marked and it did not."""
         try:
             status = await self._wire.command(b"QUIT")
         except Pop3Error:
             if self._deleted:
                 raise
-            return
+            return False
         await self._wire.close()
         if self._deleted and not status.ok:
             kind = quirks.refusal(status.code)
             what = "did not remove every message that was marked for it"
             raise self._wire.error(kind, what, status.text)
+        return status.ok
 
     async def abort(self) -> None:
         """Drops the connection without QUIT: nothing is removed at the provider."""

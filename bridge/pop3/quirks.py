@@ -136,7 +136,9 @@ class Quirk:
     It is known by the end of its host name, or by a word of its greeting (in lower case).
     `least_interval` is in seconds: polled sooner, it refuses or locks. `auth_alone`: AUTH must be
     sent without its initial response. `apop_for_few`: the timestamp of its greeting does not mean
-    that this user can log in by APOP. `refused` says what a refused login probably means there.
+    that this user can log in by APOP. `refused` says what a refused login probably means there,
+    `note` what its users should know. `pops_oldest`: it lists the oldest few that were not
+    retrieved yet, and takes note of that at QUIT.
     """
 
     name: str
@@ -147,6 +149,8 @@ class Quirk:
     auth_alone: bool = False
     apop_for_few: bool = False
     refused: str = ""
+    note: str = ""
+    pops_oldest: bool = False
 
 
 _NO_QUIRK = Quirk("", "")
@@ -180,6 +184,8 @@ def of(host: str, greeting: bytes = b"") -> Quirk:
             least_interval=provider.least_interval,
             auth_alone=provider.auth_alone,
             refused=provider.refused,
+            note=provider.note.en if provider.note is not None else "",
+            pops_oldest=provider.pops_oldest,
         )
     words = greeting.decode("ascii", "replace").lower()
     told = (quirk for quirk in SOFTWARE if quirk.greeting and quirk.greeting in words)

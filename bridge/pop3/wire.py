@@ -23,7 +23,7 @@ from typing import cast
 
 from bridge import limits, tls
 from bridge.model import Endpoint, Proxy
-from bridge.pop3 import socks
+from bridge.pop3 import addresses, socks
 from bridge.pop3.errors import Pop3Error, escape
 from bridge.pop3.protocol import (
     Body,
@@ -67,7 +67,9 @@ class Wire:
         try:
             async with asyncio.timeout(limits.POP3_CONNECT_SECONDS):
                 if endpoint.proxy is None:
-                    dialled = await _dial(endpoint.host, endpoint.port)
+                    dialled = await _dial(
+                        endpoint.host, endpoint.port, private=endpoint.private_network
+                    )
                 else:
                     dialled = await _dial_by_proxy(endpoint.proxy, endpoint)
                 await self._loop.create_connection(lambda: self._link, sock=dialled)
@@ -76,6 +78,13 @@ class Wire:
                 "connect",
                 f"{self.host} cannot be reached by the proxy: {error}",
                 advice="Check proxy, host and port in the config; it is tried again by itself.",
+            ) from error
+        except _Private as error:
+            raise Pop3Error(
+                "connect",
+                f"{self.host} leads into a private network ({error}), so it was not asked",
+                advice="If the server is there, write private_network: true beside its host; if "
+                "not, look at the name server that this machine asks.",
             ) from error
         except TimeoutError as error:
             raise Pop3Error("connect", f"{self.host} did not answer in time") from error
@@ -373,14 +382,23 @@ class _Link(asyncio.Protocol):
         return data
 
 
-async def _dial(host: str, port: int) -> socket.socket:
+class _Private(Exception):
+    """No address of the name may be asked; str() are some of them."""
+
+
+async def _dial(host: str, port: int, *, private: bool) -> socket.socket:
     """A connected socket: the addresses of a name race, each with a head start before the next
-    (RFC 8305 5), so that a dead IPv6 route costs a quarter of a second. Raises OSError.
+    (RFC 8305 5), so that a dead IPv6 route costs a quarter of a second. Raises OSError, _Private.
 
     Written out because uvloop's create_connection has no happy eyeballs.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    resolved = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = [
+        info for info in resolved if addresses.may_be_asked(host, str(info[4][0]), private=private)
+    ]
+    if resolved and not found:
+        raise _Private(", ".join(sorted({str(info[4][0]) for info in resolved})[:3]))
     untried = deque(_families_in_turn([(info[0], info[4]) for info in found]))
     racing: set[asyncio.Task[socket.socket]] = set()
     errors: list[BaseException] = []
@@ -413,7 +431,7 @@ async def _dial_by_proxy(proxy: Proxy, endpoint: Endpoint) -> socket.socket:
     """A socket that a SOCKS5 proxy has connected. Raises OSError and SocksError."""
     loop = asyncio.get_running_loop()
     try:
-        dialled = await _dial(proxy.host, proxy.port)
+        dialled = await _dial(proxy.host, proxy.port, private=True)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise socks.SocksError(f"{proxy.host}:{proxy.port} is not there: {reason}") from error

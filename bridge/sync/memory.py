@@ -33,7 +33,8 @@ class Memory:
     tried first. `quiet` names the listing that asks for nothing until `quiet_until`.
     `uidls_lie`: the provider gave known UIDLs to other messages, which was last looked for at
     `probed_at`. `turn` is where what is looked at in turns goes on. `short` are messages shorter
-    than LIST said, `inflated` counts those that stayed so.
+    than LIST said, `inflated` counts those that stayed so. `unnoted`: the provider may not
+    have noted what was retrieved, since the session did not end with QUIT.
     """
 
     items: frozenset[int] = frozenset()
@@ -61,6 +62,8 @@ class Memory:
             return Learnt()
         return Learnt(self.announced, Auth(self.ahead) if self.ahead else None)
 
+    note_told: bool = False
+    unnoted: bool = False
     uidls_lie: bool = False
     probed_at: int = 0
     turn: int = 0
@@ -104,6 +107,8 @@ class Memory:
                 "failing_since": self.failing_since,
                 "quiet": self.quiet,
                 "quiet_until": self.quiet_until,
+                "note_told": self.note_told,
+                "unnoted": self.unnoted,
                 "uidls_lie": self.uidls_lie,
                 "probed_at": self.probed_at,
                 "turn": self.turn,
@@ -140,6 +145,8 @@ class Memory:
                 quiet=str(found.get("quiet", "")),
                 quiet_until=int(found.get("quiet_until", 0)),
                 failing_since=None if (since := found.get("failing_since")) is None else int(since),
+                note_told=bool(found.get("note_told", False)),
+                unnoted=bool(found.get("unnoted", False)),
                 uidls_lie=bool(found.get("uidls_lie", False)),
                 probed_at=int(found.get("probed_at", 0)),
                 turn=int(found.get("turn", 0)),

@@ -40,6 +40,7 @@ from bridge.model import (
     Secret,
     ServerDelete,
 )
+from bridge.pop3 import quirks
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool, ensure_room
 from bridge.store.api import ReadTx, Store, WriteTx
@@ -56,6 +57,7 @@ from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reu
 from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import Line, forgettable
 
+MANY = 100  # messages, all of them new: a provider that lists so many at a time may have more
 _ODDITIES = 100  # sorts of them that are told for an account
 _NOTICE_DAYS = 7  # that the state of an account tells of a thing that is over
 
@@ -143,6 +145,7 @@ class Poller:
                 advice=advice,
                 least_interval=tally.least_interval,
                 left=tally.left,
+                more=not error and tally.listed >= MANY and tally.new == tally.listed,
             )
             await self._record(account, report, tally, bearer=endpoint.bearer)
         if error:
@@ -215,7 +218,15 @@ class Poller:
             if memory.uidls_lie:
                 listing = trust.without_uidls(listing)
             self.on_listing(account.address, _facts(listing))
+            known_for = quirks.of(endpoint.host)
             work = await self._plan(account, session, listing, tally)
+            pops = known_for.pops_oldest and not endpoint.username.startswith("recent:")
+            if pops and work.plan.fetch:
+                self._learn(account, unnoted=True)
+                await self._remember(account)
+            if known_for.note and not memory.note_told and not tally.notice:
+                tally.notice = f"{known_for.name}: {known_for.note}"
+                self._learn(account, note_told=True)
             try:
                 await self._fetch(work)
             finally:
@@ -229,6 +240,7 @@ class Poller:
                     self._learn(account, tracks_devices=policy.after_device_delete is not None)
                     clean = False  # the rest ends the session by itself
                     await self._delete(work, policy)
+                    self._learn(account, unnoted=False)
         except Pop3Error as exc:
             # Where many came through the window, it was not the window.
             if exc.in_window and tally.done < limits.POP3_WINDOW_COMMANDS:
@@ -242,7 +254,8 @@ class Poller:
             if clean:
                 # What QUIT answers changes nothing here: all is committed, nothing was deleted.
                 with contextlib.suppress(Pop3Error):
-                    await session.quit()
+                    if await session.quit():
+                        self._learn(account, unnoted=False)
             else:
                 await session.abort()
         if memory.broken_windows and tally.done:
@@ -283,6 +296,8 @@ class Poller:
             items = tx.maildrop(account.id, brief=True)
             again = short.due(memory.short, items)
             doubted = memory.items | again
+            if memory.unnoted:
+                doubted |= trust.unnoted(listing, items)
             todo = plan(listing, items, now, doubted, sizes_lie=memory.sizes_lie)
             probe = None
             if listing and listing[-1].number in todo.paired and memory.probed_at:

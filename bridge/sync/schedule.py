@@ -42,7 +42,9 @@ REFUSED_LOGIN_SECONDS = 3600.0
 DOUBTFUL_SECONDS = 900.0  # after the first refusal that follows a success: maybe it was too soon
 PERMANENT_SECONDS = 24 * 3600.0
 IN_USE_SECONDS = 120.0  # doubles up to the interval
-INTEREST_SECONDS = 600.0  # since the last login, where no minimum is known
+INTEREST_SECONDS = (
+    600.0  # since the last login, where no minimum is known; also while there is more
+)
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
 Poll = Callable[[Account, Endpoint, PasswordProvider], Awaitable[PollReport]]
@@ -399,6 +401,8 @@ class Schedule:
             pause = IN_USE_SECONDS * doublings
         elif lane.failures > 1:
             pause = max(pause, min(pause * doublings, BACKOFF_MOST))
+        elif lane.last is not None and lane.last.more:
+            pause = min(pause, INTEREST_SECONDS)
         if lane.doubtful:
             pause = max(pause, DOUBTFUL_SECONDS)
         if error_class == "auth" and lane.failures >= REFUSED_LOGINS:

@@ -8,6 +8,10 @@ Rules:
   well be known take turns within `limits.NAMELESS_OCTETS` a poll; a line that cannot be known,
   by its size, is fetched at once.
 
+- A provider that lists only the oldest few messages which were not retrieved yet (Gmail), and notes
+  at QUIT which were, lists the same few for ever when that QUIT was lost and all of them are
+  known: new mail would never be seen. So they are retrieved once more, to be noted.
+
 Pure: values in, values out.
 """
 
@@ -20,8 +24,17 @@ from dataclasses import replace
 from bridge import limits
 from bridge.model import KnownItem, ListedItem
 
+POPPED_MOST = 1_000  # lines: Gmail gives about 250 a session, another mode lists them all
 REUSED_LINES = 3  # in one poll, and UIDLs are not believed any more
 REUSED_SHARE = 10  # if they are at least one in ten of those that are known
+
+
+def unnoted(listing: Sequence[ListedItem], known: Iterable[KnownItem]) -> frozenset[int]:
+    """The ids of the known items in the listing of such a provider, after a lost QUIT."""
+    if len(listing) > POPPED_MOST:
+        return frozenset()
+    uidls = {line.uidl for line in listing if line.uidl is not None}
+    return frozenset(item.id for item in known if item.uidl in uidls)
 
 
 def without_uidls(listing: Sequence[ListedItem]) -> Sequence[ListedItem]:

@@ -139,6 +139,7 @@ class Home:
         self.reports: list[PollReport] = []
         self.ever_shown: set[bytes] = set()
         self._logins = {ADDRESS: PASSWORD}
+        self._accounts: dict[str, Account] = {}
         self._jobs: dict[str, Job] = {}
         self._schedule: Schedule | None = None
         self._passwords: dict[str, PasswordProvider] = {}
@@ -187,7 +188,9 @@ class Home:
             mailbox = "INBOX" if address == ADDRESS else f"Mail/{address}"
             return tx.ensure_account(address, login.id, mailbox)
 
-        return await self.store.write(ensure)
+        if address not in self._accounts:
+            self._accounts[address] = await self.store.write(ensure)
+        return self._accounts[address]
 
     async def states(self) -> Sequence[AccountState]:
         return await self.store.read(lambda tx: tx.account_states())
@@ -238,6 +241,10 @@ class Home:
             )
             self._jobs[address] = job
         return self._update()
+
+    def forget_passwords(self) -> None:
+        """The config has new ones: what is scheduled from now on asks for them."""
+        self._passwords.clear()
 
     def _update(self) -> Schedule:
         if self._schedule is None:
@@ -315,7 +322,7 @@ class Home:
             deletes=deletes,
             least=least,
         )
-        assert verdict == Verdict()
+        assert verdict == Verdict(), repr(verdict)[:2000]
         return shown
 
 

@@ -7,7 +7,6 @@ import base64
 import datetime
 import logging
 import socket
-import ssl
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,7 +24,7 @@ from bridge import limits
 from bridge.model import Auth, Endpoint, Secret, Security
 from bridge.pop3.client import Learnt, Pop3Error, Pop3Session
 from bridge.pop3.quirks import Kind
-from tests.pop3.harness import AdvancingClock, MemorySink, endpoint, open_session, refusal, session
+from tests.pop3.harness import AdvancingClock, MemorySink, endpoint, open_session, refusal
 from tests.support.pop3_server import Pop3Server
 
 CREDENTIALS = (b"USER", b"PASS", b"APOP", b"AUTH")
@@ -78,12 +76,12 @@ async def test_a_password_with_spaces_and_umlauts_arrives_as_it_is() -> None:
     assert said[2] == 'PASS  ä "#\\% '.encode()
 
 
-async def test_P082_without_CAPA_it_is_USER_and_PASS() -> None:
+async def test_without_CAPA_it_is_USER_and_PASS() -> None:
     async with Pop3Server(capa=False) as server:
         assert await talk(server) == [b"CAPA", b"USER user", b"PASS secret", b"QUIT"]
 
 
-async def test_P082_endless_CAPA_ends_the_session() -> None:
+async def test_endless_CAPA_ends_the_session() -> None:
     async with Pop3Server(replies={b"CAPA": b"+OK\r\n" + b"X\r\n" * 1000}) as server:
         error = await refusal(server)
         assert error.kind == "limit"
@@ -181,7 +179,7 @@ async def test_what_a_refused_login_means(reply: bytes, kind: Kind) -> None:
         assert server.ledger.count(b"PASS") == 1
 
 
-async def test_P080_what_a_server_says_is_shown_escaped_and_cut() -> None:
+async def test_what_a_server_says_is_shown_escaped_and_cut() -> None:
     nasty = b"-ERR \x1b[31m<script>\x07\x9b\xff" + b"x" * 5000 + b"\r\n"
     async with Pop3Server(replies={b"PASS": nasty}) as server:
         error = await refusal(server)
@@ -227,7 +225,7 @@ async def test_X001_no_password_is_in_an_error_that_repeats_it(
         (b"+OK " + b"x" * 1_000_000, "limit", ""),
     ],
 )
-async def test_P070_N002_nothing_is_sent_to_what_is_no_POP3_server(
+async def test_nothing_is_sent_to_what_is_no_POP3_server(
     greeting: bytes, kind: Kind, hint: str
 ) -> None:
     async with Pop3Server(greeting=greeting, cut_after=len(greeting) or 1) as server:
@@ -240,7 +238,7 @@ async def test_P070_N002_nothing_is_sent_to_what_is_no_POP3_server(
         assert server.ledger.commands == []
 
 
-async def test_P095_no_greeting_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_greeting_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POP3_REPLY_SECONDS", 0.05)
     async with Pop3Server(holds={b"greeting": asyncio.Event()}) as server:
         error = await refusal(server)
@@ -248,7 +246,7 @@ async def test_P095_no_greeting_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "silent" in str(error)
 
 
-async def test_P096_a_greeting_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_greeting_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status line must be whole within the limit, not only each of its octets."""
     clock = AdvancingClock(monkeypatch, seconds=10)
     async with Pop3Server(greeting=b"+OK ready\r\n", segment=1, pace=clock.advance) as server:
@@ -279,39 +277,11 @@ async def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 300, "a..b", ""])
-async def test_P097_a_host_without_an_address(host: str) -> None:
+async def test_a_host_without_an_address(host: str) -> None:
     nowhere = Endpoint(host, 1, Security.NONE, "user")
     with pytest.raises(Pop3Error) as raised:
         await Pop3Session.open(nowhere, Secret("secret"), new_sink=MemorySink)
     assert raised.value.kind == "connect"
-
-
-async def test_P098_a_dead_address_costs_a_head_start_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A black hole, named before the address that lives."""
-    async with Pop3Server() as server:
-        loop = asyncio.get_running_loop()
-        true_resolve, true_connect = loop.getaddrinfo, loop.sock_connect
-
-        async def resolve(host: Any, port: Any, **options: Any) -> list[Any]:
-            if host != "two.example":
-                return await true_resolve(host, port, **options)
-            stream = socket.SOCK_STREAM
-            return [
-                (socket.AF_INET6, stream, 6, "", ("2001:db8::1", port, 0, 0)),
-                (socket.AF_INET, stream, 6, "", ("127.0.0.1", port)),
-            ]
-
-        async def connect(sock: socket.socket, address: Any) -> None:
-            if address[0] == "2001:db8::1":
-                await asyncio.Event().wait()
-            await true_connect(sock, address)
-
-        monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        monkeypatch.setattr(loop, "sock_connect", connect)
-        server.host = "two.example"
-        started = loop.time()
-        async with session(server):
-            assert loop.time() - started < 2
 
 
 async def test_connect_takes_its_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,23 +308,6 @@ async def test_STLS_protects_the_password_and_asks_for_capabilities_again() -> N
     assert said == [b"CAPA", b"STLS", b"CAPA", b"USER user", b"PASS secret", b"QUIT"]
 
 
-async def test_P084_STLS_is_not_offered() -> None:
-    clear: tuple[list[bytes], list[bytes]] = ([b"USER", b"UIDL"], [])
-    async with Pop3Server(security="starttls", capabilities=clear) as server:
-        error = await refusal(server)
-        assert error.kind == "tls"
-        assert server.ledger.commands == [b"CAPA"]
-
-
-@pytest.mark.parametrize("capa", [True, False])
-async def test_P085_STLS_is_refused(capa: bool) -> None:
-    refused: dict[bytes, bytes | deque[bytes]] = {b"STLS": b"-ERR no\r\n"}
-    async with Pop3Server(security="starttls", capa=capa, replies=refused) as server:
-        error = await refusal(server)
-        assert error.kind == "tls"
-        assert server.ledger.commands == [b"CAPA", b"STLS"]
-
-
 def on_both_loops(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """A test that asyncio and uvloop must pass: their TLS is not the same code."""
 
@@ -366,35 +319,6 @@ def on_both_loops(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[...
         on_a_loop
     )
     return marked
-
-
-@on_both_loops
-async def test_P086_words_injected_after_STLS_end_the_session() -> None:
-    for injected in (b"+OK\r\nPIPELINING\r\n.\r\n", b"+", b"-ERR x\r\n"):
-        async with Pop3Server(security="starttls", injected=injected) as server:
-            error = await refusal(server)
-            assert error.kind == "tls"
-            assert server.ledger.commands == [b"CAPA", b"STLS"]
-
-
-@on_both_loops
-async def test_P086_words_injected_one_segment_later_end_the_session() -> None:
-    options: Any = {"segment": 15, "injected": b"+OK\r\nSASL PLAIN\r\n.\r\n"}
-    async with Pop3Server(security="starttls", greeting=b"+OK\r\n", **options) as server:
-        error = await refusal(server)
-        assert error.kind == "tls"
-        assert no_credentials(server)
-
-
-@on_both_loops
-async def test_P087_silence_after_STLS() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "POP3_HANDSHAKE_SECONDS", 0.1)
-        async with Pop3Server(security="starttls", handshake=False) as server:
-            error = await refusal(server)
-            assert error.kind == "tls"
-            assert "in time" in str(error)
-            assert no_credentials(server)
 
 
 @on_both_loops
@@ -428,31 +352,6 @@ async def test_a_TLS_port_that_closes_at_once() -> None:
         assert raised.value.kind == "tls"
 
 
-@on_both_loops
-async def test_P088_certificates_that_prove_nothing() -> None:
-    authority, stranger = trustme.CA(), trustme.CA()
-    past, future = datetime.datetime(2020, 1, 1), datetime.datetime(2999, 1, 1)
-    names = ("127.0.0.1", "localhost")
-    leaves = {
-        "another CA": stranger.issue_cert(*names),
-        "another name": authority.issue_cert("pop.example.org"),
-        "expired": authority.issue_cert(*names, not_before=past, not_after=past.replace(month=2)),
-        "not yet": authority.issue_cert(
-            *names, not_before=future, not_after=future.replace(month=2)
-        ),
-    }
-    for problem, leaf in leaves.items():
-        for security in ("tls", "starttls"):
-            options: Any = {"security": security}
-            async with Pop3Server(certificate=leaf, **options) as server:
-                assert server.ca_file is not None
-                authority.cert_pem.write_to_path(server.ca_file)
-                error = await refusal(server)
-                assert (error.kind, problem) == ("tls", problem)
-                assert "not to be trusted" in str(error)
-                assert no_credentials(server)
-
-
 def with_a_NUL() -> tuple[str, bytes]:
     """A CA, and a leaf with its key, of a CA that signs whatever it is given."""
     now = datetime.datetime.now(datetime.UTC)
@@ -481,55 +380,6 @@ def with_a_NUL() -> tuple[str, bytes]:
     return pem[0].decode(), pem[1] + plain
 
 
-async def test_P088_a_name_that_ends_at_a_NUL_is_another_name(tmp_path: Path) -> None:
-    """CVE-2009-2666: fetchmail took it for what stands before the NUL."""
-    authority, leaf = with_a_NUL()
-    (tmp_path / "leaf.pem").write_bytes(leaf)
-    (tmp_path / "ca.pem").write_text(authority)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    async with Pop3Server(security="tls", tls_context=context) as server:
-        context.load_cert_chain(tmp_path / "leaf.pem")
-        server.host, server.ca_file = "localhost", str(tmp_path / "ca.pem")
-        error = await refusal(server)
-        assert error.kind == "tls"
-        assert "ostname mismatch" in str(error)
-        assert no_credentials(server)
-
-
-async def test_P088_the_systems_authorities_do_not_know_a_private_CA() -> None:
-    async with Pop3Server(security="tls") as server:
-        server.ca_file = None
-        assert (await refusal(server)).kind == "tls"
-
-
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
-async def test_P090_old_TLS_is_refused() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = ssl.TLSVersion.TLSv1
-    context.maximum_version = ssl.TLSVersion.TLSv1_1
-    async with Pop3Server(security="tls", tls_context=context) as server:
-        error = await refusal(server)
-        assert error.kind == "tls"
-        assert server.ledger.commands == []
-
-
-async def test_P091_a_greeting_with_a_timestamp_does_not_go_before_TLS() -> None:
-    async with Pop3Server(security="starttls", apop=True, greeting=b"+OK logged in\r\n") as server:
-        said = await talk(server)
-        assert server.ledger.sessions[0].in_clear == [b"CAPA", b"STLS"]
-        assert said[-1] == b"QUIT"
-
-
-async def test_P092_only_what_is_announced_in_TLS_counts() -> None:
-    both = ([b"STLS", b"SASL PLAIN", b"PIPELINING"], [b"USER", b"UIDL"])
-    async with Pop3Server(security="starttls", capabilities=both) as server:
-        async with session(server) as opened:
-            assert not opened.capabilities.pipelining
-            assert opened.capabilities.sasl == frozenset()
-        assert server.ledger.count(b"AUTH") == 0
-
-
 async def test_TLS_where_the_port_speaks_plain_POP3_says_so() -> None:
     async with Pop3Server() as server:
         plain = endpoint(server)
@@ -556,7 +406,7 @@ async def test_a_ca_file_that_cannot_be_used_is_no_reason_to_connect(
         assert server.ledger.sessions == []
 
 
-async def test_P078_a_server_that_hangs_up_at_the_login() -> None:
+async def test_a_server_that_hangs_up_at_the_login() -> None:
     async with Pop3Server(hang_up=[b"PASS"]) as server:
         error = await refusal(server)
         assert error.kind == "connect"

@@ -56,7 +56,7 @@ async def test_an_empty_maildrop() -> None:
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_P015_P016_without_UIDL_no_item_has_one(announced: bool) -> None:
+async def test_without_UIDL_no_item_has_one(announced: bool) -> None:
     extra = [b"UIDL"] if announced else []
     async with (
         Pop3Server(drop(2), uidl=False, extra_capabilities=extra) as server,
@@ -90,7 +90,7 @@ async def test_without_both_there_is_no_listing() -> None:
         assert raised.value.kind == "temporary"
 
 
-async def test_P018_P030_what_makes_no_sense_is_told() -> None:
+async def test_what_makes_no_sense_is_told() -> None:
     listing = b"+OK\r\n1 a\r\n0 b\r\n1 c\r\n3 d\r\n.\r\n"
     async with (
         Pop3Server(drop(2), replies={b"UIDL": listing}) as server,
@@ -126,7 +126,7 @@ async def test_a_listing_that_is_not_whole_is_an_error(
         assert not server.ledger.sessions[0].quit
 
 
-async def test_P033_a_listing_ended_by_CR_only_is_accepted_after_a_short_wait(
+async def test_a_listing_ended_by_CR_only_is_accepted_after_a_short_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "POP3_END_MARK_SECONDS", 0.05)
@@ -137,7 +137,7 @@ async def test_P033_a_listing_ended_by_CR_only_is_accepted_after_a_short_wait(
         assert await opened.listing() == [ListedItem(1, b"a", 201)]
 
 
-async def test_P021_a_hundred_thousand_items() -> None:
+async def test_a_hundred_thousand_items() -> None:
     count = 100_000
     uidls = b"".join(b"%d %064x\r\n" % (n, n) for n in range(1, count + 1))
     sizes = b"".join(b"%d 2000\r\n" % n for n in range(1, count + 1))
@@ -176,7 +176,7 @@ async def test_every_message_comes_in_order_and_as_it_is(security: Any, pipelini
 
 
 @pytest.mark.parametrize("segment", [1, 2, 3, 7])
-async def test_P083_replies_in_tiny_segments(segment: int) -> None:
+async def test_replies_in_tiny_segments(segment: int) -> None:
     items = [Item(b"a", b".a\r\n..b\r\n\r\n"), Item(b"b", b"x\r\n"), Item(b"c", b"")]
     async with Pop3Server(items, segment=segment) as server, session(server) as opened:
         assert (await take(opened)).octets == octets(items)
@@ -218,7 +218,7 @@ async def test_the_window_holds_so_many_commands_and_octets_and_no_more() -> Non
             assert ledger.most_outstanding <= expected
 
 
-async def test_P026_P027_P029_a_wrong_size_is_only_a_hint() -> None:
+async def test_a_wrong_size_is_only_a_hint() -> None:
     items = [
         Item(b"a", mail(1), listed=b"10"),
         Item(b"b", mail(2, 300), listed=b"1024"),
@@ -235,7 +235,7 @@ async def test_P026_P027_P029_a_wrong_size_is_only_a_hint() -> None:
 
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("count", [1, 3])
-async def test_P036_a_message_cut_at_a_lone_dot_is_not_taken_for_whole(
+async def test_a_message_cut_at_a_lone_dot_is_not_taken_for_whole(
     pipelining: bool, count: int
 ) -> None:
     """The server forgot to stuff the dot: what follows it is read as the next reply."""
@@ -254,9 +254,7 @@ async def test_P036_a_message_cut_at_a_lone_dot_is_not_taken_for_whole(
 
 @pytest.mark.parametrize("listed", [b"0", b"10"])
 @pytest.mark.parametrize("pipelining", [True, False])
-async def test_P036_the_same_where_LIST_does_not_know_better(
-    pipelining: bool, listed: bytes
-) -> None:
+async def test_the_same_where_LIST_does_not_know_better(pipelining: bool, listed: bytes) -> None:
     whole = b"Subject: a\r\n\r\none\r\n.\r\ntwo\r\n"
     cut = Item(b"cut", whole, listed=listed, wire=b"+OK\r\n" + whole + b".\r\n")
     async with (
@@ -269,7 +267,7 @@ async def test_P036_the_same_where_LIST_does_not_know_better(
         assert taken.error is not None
 
 
-async def test_P042_a_dot_glued_to_the_last_line_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dot_glued_to_the_last_line_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POP3_REPLY_SECONDS", 0.1)
     async with (
         Pop3Server([Item(b"a", b"x", wire=b"+OK\r\ntext.\r\n")]) as server,
@@ -282,13 +280,13 @@ async def test_P042_a_dot_glued_to_the_last_line_times_out(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("length", [3_000, 70_000, 2_000_000])
-async def test_P045_long_lines(length: int) -> None:
+async def test_long_lines(length: int) -> None:
     items = [Item(b"a", b"X: " + b"h" * length + b"\r\n\r\n" + b"b" * length + b"\r\n")]
     async with Pop3Server(items) as server, session(server) as opened:
         assert (await take(opened)).octets == octets(items)
 
 
-async def test_P047_a_large_message_passes_through_in_slices() -> None:
+async def test_a_large_message_passes_through_in_slices() -> None:
     size = 48 * 1024 * 1024
     line = b"0123456789" * 7 + b"\r\n"
     content = line * (size // len(line))
@@ -301,7 +299,7 @@ async def test_P047_a_large_message_passes_through_in_slices() -> None:
     assert taken.largest_write <= 1024 * 1024
 
 
-async def test_P048_what_is_listed_over_the_cap_is_not_asked_for(
+async def test_what_is_listed_over_the_cap_is_not_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "POP3_MESSAGE", 1000)
@@ -315,7 +313,7 @@ async def test_P048_what_is_listed_over_the_cap_is_not_asked_for(
         assert b"RETR 3" not in server.ledger.commands
 
 
-async def test_P056_a_body_without_end_is_cut_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_without_end_is_cut_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POP3_MESSAGE", 100_000)
     endless = b"+OK\r\n" + b"x" * 10_000_000
     items = [*drop(1), Item(b"endless", b"x", listed=b"10", wire=endless), *drop(1)]
@@ -329,7 +327,7 @@ async def test_P056_a_body_without_end_is_cut_at_the_cap(monkeypatch: pytest.Mon
         await server.idle()
 
 
-async def test_P049_cut_at_every_octet_no_message_is_taken_in_part() -> None:
+async def test_cut_at_every_octet_no_message_is_taken_in_part() -> None:
     """Whatever came whole is handed out, whatever did not is not."""
     items = drop(3, size=60)
     async with Pop3Server(items) as server:
@@ -355,7 +353,7 @@ async def test_P049_cut_at_every_octet_no_message_is_taken_in_part() -> None:
 
 
 @pytest.mark.parametrize("keep", [len(b"+OK\r\n") + 200, len(b"+OK\r\n") + 201 + 3])
-async def test_P050_P093_TLS_that_ends_inside_a_message(keep: int) -> None:
+async def test_TLS_that_ends_inside_a_message(keep: int) -> None:
     """A close_notify is no end mark."""
     async with Pop3Server(drop(1), security="tls") as server, session(server) as opened:
         items = await opened.listing()
@@ -366,7 +364,7 @@ async def test_P050_P093_TLS_that_ends_inside_a_message(keep: int) -> None:
         assert (taken.error is None) == whole
 
 
-async def test_P094_a_message_whole_by_its_mark_is_taken_though_TLS_ends_without_goodbye() -> None:
+async def test_a_message_whole_by_its_mark_is_taken_though_TLS_ends_without_goodbye() -> None:
     async with Pop3Server(drop(1), security="tls") as server, session(server) as opened:
         items = await opened.listing()
         incoming = opened.retrieve(items)
@@ -379,7 +377,7 @@ async def test_P094_a_message_whole_by_its_mark_is_taken_though_TLS_ends_without
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-async def test_P053_one_message_that_is_refused_does_not_stop_the_others(pipelining: bool) -> None:
+async def test_one_message_that_is_refused_does_not_stop_the_others(pipelining: bool) -> None:
     items = drop(300)
     items[4] = Item(b"bad", b"", listed=b"5", error=b"message \x1b[1mcorrupt")
     async with Pop3Server(items, pipelining=pipelining) as server, session(server) as opened:
@@ -393,7 +391,7 @@ async def test_P053_one_message_that_is_refused_does_not_stop_the_others(pipelin
         await opened.quit()
 
 
-async def test_P054_SYS_TEMP_ends_the_session_politely() -> None:
+async def test_SYS_TEMP_ends_the_session_politely() -> None:
     items = drop(5)
     items[2] = Item(b"u3", mail(3), error=b"[SYS/TEMP] mail store is away")
     async with Pop3Server(items, pipelining=False) as server, session(server) as opened:
@@ -409,7 +407,7 @@ async def test_P054_SYS_TEMP_ends_the_session_politely() -> None:
         assert server.ledger.count(b"RETR") == 3
 
 
-async def test_P055_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds an octet: never silent for a minute, and never done."""
     clock = AdvancingClock(monkeypatch, seconds=10)
     async with Pop3Server(drop(1)) as server, session(server) as opened:
@@ -431,7 +429,7 @@ async def test_a_slow_line_that_is_fast_enough_is_borne(monkeypatch: pytest.Monk
         assert (await take(opened, items)).octets == octets(server.items)
 
 
-async def test_P057_an_end_mark_without_LF_is_accepted_after_a_short_wait(
+async def test_an_end_mark_without_LF_is_accepted_after_a_short_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "POP3_END_MARK_SECONDS", 0.05)
@@ -442,7 +440,7 @@ async def test_P057_an_end_mark_without_LF_is_accepted_after_a_short_wait(
         assert taken.error is None
 
 
-async def test_P057_inside_a_window_the_session_ends_and_nothing_is_merged() -> None:
+async def test_inside_a_window_the_session_ends_and_nothing_is_merged() -> None:
     items = [Item(b"a", mail(1), wire=b"+OK\r\n" + mail(1) + b".\r"), Item(b"b", mail(2, 300))]
     async with Pop3Server(items) as server, session(server) as opened:
         taken = await take(opened)
@@ -451,14 +449,14 @@ async def test_P057_inside_a_window_the_session_ends_and_nothing_is_merged() -> 
         assert taken.error.in_window
 
 
-async def test_P058_TOP_that_answers_OK_twice_does_not_shift_the_session() -> None:
+async def test_TOP_that_answers_OK_twice_does_not_shift_the_session() -> None:
     twice = b"+OK\r\n+OK header follows\r\nSubject: a\r\n\r\n.\r\n"
     async with Pop3Server(drop(1), replies={b"TOP": twice}) as server, session(server) as opened:
         assert await opened.top(1) == b"Subject: a\r\n\r\n"
         assert (await take(opened)).octets == octets(server.items)
 
 
-async def test_P059_replies_that_change_places_are_asked_again_one_by_one() -> None:
+async def test_replies_that_change_places_are_asked_again_one_by_one() -> None:
     items = drop(6)
 
     def reply(number: int) -> bytes:
@@ -477,7 +475,7 @@ async def test_P059_replies_that_change_places_are_asked_again_one_by_one() -> N
         assert retried == [b"RETR 2", b"RETR 3"]
 
 
-async def test_P052_the_wrong_body_in_lock_step_is_handed_out_with_its_true_size() -> None:
+async def test_the_wrong_body_in_lock_step_is_handed_out_with_its_true_size() -> None:
     """Whether it is message 3 or 4 is decided where the contents are known."""
     items = drop(4)
     wrong: dict[bytes, bytes | deque[bytes]] = {b"RETR 3": b"+OK\r\n" + stuff(items[3].octets)}
@@ -623,7 +621,7 @@ async def test_DELE_takes_effect_at_QUIT() -> None:
         assert [item.uidl for item in server.items] == [b"u1", b"u3"]
 
 
-async def test_P062_a_session_dropped_after_DELE_removes_nothing() -> None:
+async def test_a_session_dropped_after_DELE_removes_nothing() -> None:
     async with Pop3Server(drop(3)) as server:
         opened = await open_session(server)
         await opened.delete(2)
@@ -632,7 +630,7 @@ async def test_P062_a_session_dropped_after_DELE_removes_nothing() -> None:
         assert len(server.items) == 3
 
 
-async def test_P063_QUIT_that_did_not_remove_everything_is_an_error() -> None:
+async def test_QUIT_that_did_not_remove_everything_is_an_error() -> None:
     some = b"-ERR some deleted messages not removed\r\n"
     async with Pop3Server(drop(3), replies={b"QUIT": some}) as server:
         opened = await open_session(server)
@@ -664,7 +662,7 @@ async def test_DELE_that_is_refused() -> None:
         await opened.quit()
 
 
-async def test_P019_numbers_hold_for_one_session_only() -> None:
+async def test_numbers_hold_for_one_session_only() -> None:
     async with Pop3Server(drop(3)) as server:
         async with session(server) as opened:
             assert [item.uidl for item in await opened.listing()] == [b"u1", b"u2", b"u3"]

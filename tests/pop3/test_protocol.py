@@ -77,15 +77,15 @@ def test_replies_come_in_the_order_of_the_commands() -> None:
         (b"..\r\n..\r\n..\r\n.\r\n", b".\r\n.\r\n.\r\n"),
     ],
 )
-def test_P034_stuffed_dots_come_off(wire: bytes, content: bytes) -> None:
+def test_stuffed_dots_come_off(wire: bytes, content: bytes) -> None:
     assert message(wire) == content
 
 
-def test_P035_an_unstuffed_dot_comes_off_like_a_stuffed_one() -> None:
+def test_an_unstuffed_dot_comes_off_like_a_stuffed_one() -> None:
     assert message(b"a\r\n.hidden\r\n.\r\n") == b"a\r\nhidden\r\n"
 
 
-def test_P036_a_lone_dot_ends_the_message_and_the_rest_is_no_reply() -> None:
+def test_a_lone_dot_ends_the_message_and_the_rest_is_no_reply() -> None:
     parser = ReplyParser()
     parser.expect(Expect.MULTI)
     parser.feed(b"+OK\r\none\r\n.\r\ntwo\r\n.\r\n")
@@ -120,11 +120,11 @@ def test_content_is_kept_octet_for_octet(content: bytes) -> None:
     assert message(content + b".\r\n") == content
 
 
-def test_P042_a_dot_glued_to_the_last_line_is_no_end() -> None:
+def test_a_dot_glued_to_the_last_line_is_no_end() -> None:
     assert End() not in events(b"+OK\r\ntext.\r\n")
 
 
-def test_P057_an_end_mark_without_its_LF_waits_and_can_be_accepted() -> None:
+def test_an_end_mark_without_its_LF_waits_and_can_be_accepted() -> None:
     parser = ReplyParser()
     parser.expect(Expect.MULTI)
     assert parser.feed(b"+OK\r\nbody\r\n.\r")[-1] == Body(b"body")
@@ -133,7 +133,7 @@ def test_P057_an_end_mark_without_its_LF_waits_and_can_be_accepted() -> None:
     assert parser.outstanding == 0
 
 
-def test_P057_an_empty_body_with_such_an_end_mark() -> None:
+def test_an_empty_body_with_such_an_end_mark() -> None:
     parser = ReplyParser()
     parser.expect(Expect.MULTI)
     parser.feed(b"+OK\r\n.\r")
@@ -141,7 +141,7 @@ def test_P057_an_empty_body_with_such_an_end_mark() -> None:
     assert parser.accept_end() == [End()]
 
 
-def test_P057_a_reply_glued_to_such_an_end_mark_is_never_content() -> None:
+def test_a_reply_glued_to_such_an_end_mark_is_never_content() -> None:
     wire = b"+OK\r\none\r\n.\r+OK\r\ntwo\r\n.\r\n"
     assert "end mark" in str(broken(wire, Expect.MULTI, Expect.MULTI))
 
@@ -150,14 +150,14 @@ def test_a_status_line_may_end_with_a_bare_LF() -> None:
     assert events(b"+OK\n.x\r\n.\r\n") == [Status(True, b"", ""), Body(b"x\r\n"), End()]
 
 
-def test_P061_a_status_line_without_end_is_cut() -> None:
+def test_a_status_line_without_end_is_cut() -> None:
     assert isinstance(broken(b"+OK " + b"x" * limits.POP3_LINE, Expect.LINE), TooLong)
 
 
 @pytest.mark.parametrize(
     "junk", [b"HTTP/1.1 400\r\n", b"220 smtp", b"\x16\x03\x01", b"+OKAY\r\n", b"+\r\n", b"\r\n"]
 )
-def test_P070_what_is_not_POP3_is_found_at_its_first_octets(junk: bytes) -> None:
+def test_what_is_not_POP3_is_found_at_its_first_octets(junk: bytes) -> None:
     assert broken(junk, Expect.LINE).sample == junk.rstrip(b"\r\n")
 
 
@@ -185,12 +185,12 @@ def test_a_challenge_comes_only_where_it_is_expected() -> None:
         (b"-ERR []", Status(False, b"[]", "")),
     ],
 )
-def test_P081_status_lines(line: bytes, status: Status) -> None:
+def test_status_lines(line: bytes, status: Status) -> None:
     assert parse_status(line) == status
 
 
 @pytest.mark.parametrize("line", [b"", b"OK", b"+OKAY", b"-ERROR", b"-", b"+", b" +OK", b"+ x"])
-def test_P081_junk_is_no_status(line: bytes) -> None:
+def test_junk_is_no_status(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse_status(line)
 
@@ -272,14 +272,14 @@ def test_a_listing_joins_sizes_and_uidls_by_number() -> None:
 
 
 @pytest.mark.parametrize("line", [b"7", b"7 ", b"7    ", b"7\t"])
-def test_P010_an_empty_uidl_is_none(line: bytes) -> None:
+def test_an_empty_uidl_is_none(line: bytes) -> None:
     assert items([b"7 1", b"8 2"], [line, b"8 x"]) == [
         ListedItem(7, None, 1),
         ListedItem(8, b"x", 2),
     ]
 
 
-def test_P011_a_missing_line_leaves_the_others_at_their_numbers() -> None:
+def test_a_missing_line_leaves_the_others_at_their_numbers() -> None:
     given = items(
         [b"%d 9" % n for n in range(1, 10)], [b"%d u%d" % (n, n) for n in (1, 2, 3, 5, 6, 7, 8, 9)]
     )
@@ -297,11 +297,11 @@ def test_P011_a_missing_line_leaves_the_others_at_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("length", [71, 128, 129, 500, 1000])
-def test_P012_long_uidls_are_kept(length: int) -> None:
+def test_long_uidls_are_kept(length: int) -> None:
     assert items([b"1 5"], [b"1 " + b"x" * length])[0].uidl == b"x" * length
 
 
-def test_P012_a_longer_one_is_kept_as_a_hash_that_tells_it_from_others() -> None:
+def test_a_longer_one_is_kept_as_a_hash_that_tells_it_from_others() -> None:
     first = items([b"1 5"], [b"1 " + b"x" * 5000])[0].uidl
     second = items([b"1 5"], [b"1 " + b"x" * 5001])[0].uidl
     assert first is not None
@@ -314,12 +314,12 @@ def test_P012_a_longer_one_is_kept_as_a_hash_that_tells_it_from_others() -> None
     "uidl",
     [b"a b", b"a\tb", b'"x"', b"../../x", b"a\0b", bytes(range(0x80, 0x100)), b"%s%n", b"';--"],
 )
-def test_P013_a_uidl_is_opaque(uidl: bytes) -> None:
+def test_a_uidl_is_opaque(uidl: bytes) -> None:
     assert items([b"1 5"], [b"1 " + uidl])[0].uidl == uidl
 
 
 @pytest.mark.parametrize("line", [b"1   abc", b" 1 abc", b"1 abc  ", b"1\tabc"])
-def test_P014_spaces_around_a_uidl_mean_nothing(line: bytes) -> None:
+def test_spaces_around_a_uidl_mean_nothing(line: bytes) -> None:
     assert items([b"1 5"], [line]) == [ListedItem(1, b"abc", 5)]
 
 
@@ -339,13 +339,13 @@ def test_P014_spaces_around_a_uidl_mean_nothing(line: bytes) -> None:
         b"1.5 x",
     ],
 )
-def test_P018_a_number_without_sense_is_rejected(line: bytes) -> None:
+def test_a_number_without_sense_is_rejected(line: bytes) -> None:
     listing = numbered(b"1 a", line, b"2 b")
     assert listing.values == {1: b"a", 2: b"b"}
     assert listing.rejected == 1
 
 
-def test_P018_a_number_that_comes_twice_is_not_believed() -> None:
+def test_a_number_that_comes_twice_is_not_believed() -> None:
     listing = numbered(b"1 a", b"2 b", b"1 c")
     assert listing.rejected == 1
     assert list(join_listing(numbered(b"1 5", b"2 5").values, listing.values)) == [
@@ -354,21 +354,21 @@ def test_P018_a_number_that_comes_twice_is_not_believed() -> None:
     ]
 
 
-def test_P018_numbers_out_of_order_are_put_in_order() -> None:
+def test_numbers_out_of_order_are_put_in_order() -> None:
     assert [item.number for item in items([b"3 1", b"1 1", b"2 1"], [])] == [1, 2, 3]
 
 
-def test_P020_what_came_between_LIST_and_UIDL_waits() -> None:
+def test_what_came_between_LIST_and_UIDL_waits() -> None:
     assert items([b"1 5"], [b"1 a", b"2 new"]) == [ListedItem(1, b"a", 5)]
 
 
-def test_P024_uidls_that_differ_in_case_differ() -> None:
+def test_uidls_that_differ_in_case_differ() -> None:
     given = items([b"1 5", b"2 5"], [b"1 abc", b"2 ABC"])
     assert given[0].uidl != given[1].uidl
 
 
 @pytest.mark.parametrize("size", [b"0", b"-1", b"2147483648", b"9223372036854775808", b"abc", b""])
-def test_P028_a_size_without_sense_is_not_known(size: bytes) -> None:
+def test_a_size_without_sense_is_not_known(size: bytes) -> None:
     assert items([b"1 " + size], [b"1 a"]) == [ListedItem(1, b"a", None)]
 
 
@@ -376,18 +376,18 @@ def test_what_follows_the_size_is_no_matter() -> None:
     assert items([b"1 120 more"], [b"1 a"]) == [ListedItem(1, b"a", 120)]
 
 
-def test_P030_without_LIST_the_numbers_of_UIDL_count_and_the_other_way_round() -> None:
+def test_without_LIST_the_numbers_of_UIDL_count_and_the_other_way_round() -> None:
     assert list(join_listing(None, {1: b"a"})) == [ListedItem(1, b"a", None)]
     assert list(join_listing({1: b"5"}, None)) == [ListedItem(1, None, 5)]
     assert list(join_listing(None, None)) == []
 
 
-def test_P031_an_ERR_inside_a_listing_breaks_it_off() -> None:
+def test_an_ERR_inside_a_listing_breaks_it_off() -> None:
     with pytest.raises(ProtocolError):
         numbered(b"1 a", b"-ERR [SYS/TEMP] disk")
 
 
-def test_P022_a_listing_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POP3_LISTING_ITEMS", 1000)
     listing = NumberedLines()
     listing.feed(b"".join(b"%d x\r\n" % n for n in range(1, 1001)))

@@ -76,7 +76,7 @@ def test_codes_at_other_commands() -> None:
     assert refusal("NEW/ONE") == "temporary"
 
 
-async def test_P076_a_provider_with_POP3_off_is_named_in_the_advice() -> None:
+async def test_a_provider_with_POP3_off_is_named_in_the_advice() -> None:
     replies: dict[bytes, bytes | deque[bytes]] = {b"PASS": b"-ERR authentication failed\r\n"}
     async with (
         Pop3Server(replies=replies) as server,

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import trustme
-import uvloop
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,40 +48,6 @@ async def test_a_pinned_certificate_counts_instead_of_CA_and_name(security: Any)
         await opened.quit()
 
 
-@pytest.mark.parametrize("security", SECURITIES)
-async def test_P089_a_changed_certificate_is_refused_showing_both(security: Any) -> None:
-    """Also where the new one has a CA that we trust."""
-    pinned = leaf_fingerprint(untrusted())
-    async with Pop3Server(security=security) as server:
-        error = await refusal(server, fingerprint=pinned)
-        assert error.kind == "tls"
-        shown = str(error).rpartition("shown SHA256:")[2][:95]
-        assert pinned in str(error)
-        assert shown.count(":") == 31
-        assert shown != pinned
-        assert f"tls_fingerprint: 'SHA256:{shown}'" in error.advice
-        clear = [b"CAPA", b"STLS"] if security == "starttls" else []
-        assert server.ledger.commands == clear
-        # What the advice says works.
-        opened = await open_session(server, fingerprint=shown)
-        await opened.quit()
-
-
-def test_P089_on_uvloop() -> None:
-    """The loop that the daemon runs on has a TLS of its own."""
-
-    async def work() -> None:
-        leaf = untrusted()
-        async with Pop3Server(security="starttls", certificate=leaf) as server:
-            opened = await open_session(server, fingerprint=leaf_fingerprint(leaf))
-            await opened.quit()
-            error = await refusal(server, fingerprint=leaf_fingerprint(untrusted()))
-            assert error.kind == "tls"
-            assert "pinned SHA256:" in str(error)
-
-    uvloop.run(work())
-
-
 def old_tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -96,16 +61,6 @@ def null_cipher() -> ssl.SSLContext:
     context.set_ciphers("eNULL:@SECLEVEL=0")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
-@pytest.mark.parametrize("context", [old_tls, null_cipher])
-async def test_P090_a_pin_excuses_no_weak_TLS(context: Any) -> None:
-    leaf = untrusted()
-    async with Pop3Server(security="tls", certificate=leaf, tls_context=context()) as server:
-        error = await refusal(server, fingerprint=leaf_fingerprint(leaf))
-        assert error.kind == "tls"
-        assert server.ledger.commands == []
 
 
 # --- client certificates ------------------------------------------------------------------
@@ -315,7 +270,7 @@ async def test_deletes_go_together_where_the_server_can(pipelining: bool) -> Non
         assert outstanding <= limits.POP3_WINDOW_COMMANDS
 
 
-async def test_P062_deletes_without_QUIT_delete_nothing() -> None:
+async def test_deletes_without_QUIT_delete_nothing() -> None:
     drop = [(b"u%d" % number, b"Subject: x\r\n\r\n") for number in range(1, 11)]
     async with Pop3Server(drop, hang_up=[b"DELE 4"]) as server:
         async with session(server) as opened:

@@ -187,7 +187,7 @@ async def test_headers_and_age_of_an_item(home: Home) -> None:
         ([1000], 0),
     ],
 )
-async def test_P064_the_clock_of_an_account_is_moved_by_polls(
+async def test_the_clock_of_an_account_is_moved_by_polls(
     home: Home, times: list[int], watched: int
 ) -> None:
     owner = await account(home)

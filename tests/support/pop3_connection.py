@@ -112,8 +112,6 @@ class Connection:
         """Closes in order, so that what was sent arrives; a rude server sends no goodbye in TLS
         (close_notify), or a reset."""
         if self.server.rude:
-            self.writer.transport.set_write_buffer_limits(0)
-            await self.writer.drain()
             self.writer.transport.abort()
             raise Closed
         self.writer.close()
@@ -145,7 +143,7 @@ class Connection:
             return
         told = self._told(line, verb)
         if told is not None:
-            if told.startswith(b"+OK") and verb in (b"PASS", b"APOP", b"AUTH"):
+            if told.upper().startswith(b"+OK") and verb in (b"PASS", b"APOP", b"AUTH"):
                 self.log_in()
             await self.send(told)
             if verb == b"STLS" and told.startswith(b"+OK"):

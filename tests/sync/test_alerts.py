@@ -167,7 +167,7 @@ async def test_a_day_of_failures_is_told_to_who_never_had_a_success(house: House
         assert b"could be collected since 2027-01-15 08:00 UTC" in note.replace(b"=\r\n", b"")
 
 
-async def test_P089_a_changed_certificate_is_told_with_both_fingerprints(house: House) -> None:
+async def test_a_changed_certificate_is_told_with_both_fingerprints(house: House) -> None:
     leaf = trustme.CA().issue_cert("127.0.0.1")
     async with Pop3Server(security="tls", certificate=leaf) as server:
         endpoint = Endpoint(

@@ -22,40 +22,40 @@ def test_bytes_never_seen_are_new() -> None:
     assert known.recognise(line(b"b"), b"e", b"g") == New()
 
 
-def test_P001_known_bytes_under_a_new_uidl_are_ours() -> None:
+def test_known_bytes_under_a_new_uidl_are_ours() -> None:
     known = Deliveries([item(7, b"old", b"d")])
     assert known.recognise(line(b"new"), b"d", b"f") == Ours(b"d", None)
 
 
-def test_P008_verified_bytes_keep_their_item() -> None:
+def test_verified_bytes_keep_their_item() -> None:
     known = Deliveries([item(7, b"a", b"d")])
     assert known.recognise(line(b"a"), b"d", b"f") == Ours(b"d", 7)
 
 
-def test_P008_other_bytes_under_a_reused_uidl_are_new() -> None:
+def test_other_bytes_under_a_reused_uidl_are_new() -> None:
     known = Deliveries([item(7, b"a", b"d", b"f")])
     assert known.recognise(line(b"a"), b"e", b"g") == New()
 
 
-def test_P010_a_line_without_uidl_keeps_its_item_from_poll_to_poll() -> None:
+def test_a_line_without_uidl_keeps_its_item_from_poll_to_poll() -> None:
     known = Deliveries([item(7, None, b"d")])
     assert known.recognise(line(None), b"d", b"f") == Ours(b"d", 7)
 
 
-def test_P007_identical_bytes_under_a_shared_uidl_are_one_delivery_at_once() -> None:
+def test_identical_bytes_under_a_shared_uidl_are_one_delivery_at_once() -> None:
     known = Deliveries()
     known.settle(line(b"hash"), 7, b"d", b"f")
     assert known.recognise(line(b"hash"), b"d", b"f") == Ours(b"d", None)
 
 
 @pytest.mark.parametrize("uidl", [b"b", None])
-def test_P052_identical_bytes_of_two_lines_wait_for_a_second_session(uidl: bytes | None) -> None:
+def test_identical_bytes_of_two_lines_wait_for_a_second_session(uidl: bytes | None) -> None:
     known = Deliveries([item(7, b"a", b"d")], {7})
     assert known.recognise(line(uidl), b"d", b"f") == Doubtful((7,))
     assert known.recognise(line(uidl), b"d", b"f", confirmed=True) == Ours(b"d", None)
 
 
-def test_P003_rewritten_headers_under_a_new_uidl_may_be_ours() -> None:
+def test_rewritten_headers_under_a_new_uidl_may_be_ours() -> None:
     known = Deliveries([item(7, b"old", b"d")])
     assert known.recognise(line(b"new"), b"e", b"f") == Rewritten([Ours(b"d", None)])
 
@@ -120,7 +120,7 @@ DIRECT = (
         DIRECT.partition(b"\r\n")[2],  # the hop on top was dropped
     ],
 )
-def test_P003_one_journey(other: bytes) -> None:
+def test_one_journey(other: bytes) -> None:
     assert same_transport(DIRECT, other)
     assert same_transport(other, DIRECT)
 

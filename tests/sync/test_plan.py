@@ -62,7 +62,7 @@ def test_a_missed_item_is_marked_until_its_listings_are_counted() -> None:
     assert not plan(listing, [known(7, b"a"), gone], NOW).mark
 
 
-def test_P008_another_size_under_a_known_uidl_is_fetched() -> None:
+def test_another_size_under_a_known_uidl_is_fetched() -> None:
     made = plan([line(1, b"a", 100), line(2, b"b", 101)], [known(7, b"a"), known(8, b"b")], NOW)
     assert numbers(made.fetch) == [2]
     assert set(made.listed) == {7}
@@ -73,13 +73,13 @@ def test_an_unknown_size_agrees_with_any(listed: int | None, remembered: int | N
     assert not plan([line(1, b"a", listed)], [known(7, b"a", remembered)], NOW).fetch
 
 
-def test_P008_a_uidl_that_comes_back_is_verified_although_the_size_agrees() -> None:
+def test_a_uidl_that_comes_back_is_verified_although_the_size_agrees() -> None:
     made = plan([line(1, b"a")], [known(7, b"a", missed=1)], NOW)
     assert numbers(made.fetch) == [1]
     assert not made.speaking
 
 
-def test_P023_a_maildrop_that_returns_is_verified_a_few_items_a_poll() -> None:
+def test_a_maildrop_that_returns_is_verified_a_few_items_a_poll() -> None:
     items = [known(n, b"u%d" % n, missed=3) for n in range(1, 5001)]
     listing = [line(n, b"u%d" % n) for n in range(1, 5001)]
     made = plan(listing, items, NOW)
@@ -95,7 +95,7 @@ def test_verifying_is_bounded_in_octets_but_never_stuck() -> None:
     assert numbers(plan([line(1, b"a", big), line(2, b"b")], items, NOW).fetch) == [1]
 
 
-def test_P006_lines_that_share_a_uidl_are_told_apart_by_size() -> None:
+def test_lines_that_share_a_uidl_are_told_apart_by_size() -> None:
     listing = [line(1, b"x", 10), line(2, b"x", 20)]
     assert numbers(plan(listing, [], NOW).fetch) == [1, 2]
     assert numbers(plan(listing, [known(7, b"x", 20)], NOW).fetch) == [1]
@@ -104,20 +104,20 @@ def test_P006_lines_that_share_a_uidl_are_told_apart_by_size() -> None:
     assert set(made.listed) == {7, 8}
 
 
-def test_P006_where_lines_outnumber_items_all_of_that_size_are_fetched() -> None:
+def test_where_lines_outnumber_items_all_of_that_size_are_fetched() -> None:
     listing = [line(1, b"x"), line(2, b"x"), line(3, b"x"), line(4, b"x", 7)]
     items = [known(7, b"x"), known(8, b"x"), known(9, b"x", 7)]
     assert numbers(plan(listing, items, NOW).fetch) == [1, 2, 3]
     assert not plan(listing, [*items, known(10, b"x")], NOW).fetch
 
 
-def test_P006_shared_uidl_without_sizes() -> None:
+def test_shared_uidl_without_sizes() -> None:
     listing = [line(1, b"x", None), line(2, b"x", None)]
     assert not plan(listing, [known(7, b"x", 10), known(8, b"x", 20)], NOW).fetch
     assert numbers(plan(listing, [known(7, b"x", 10)], NOW).fetch) == [1, 2]
 
 
-def test_P007_identical_items_under_one_uidl_need_no_second_look() -> None:
+def test_identical_items_under_one_uidl_need_no_second_look() -> None:
     assert not plan([line(1, b"x"), line(2, b"x")], [known(7, b"x"), known(8, b"x")], NOW).fetch
 
 
@@ -133,13 +133,13 @@ def test_of_identical_items_the_one_that_was_verified_speaks() -> None:
     assert set(made.speaking) == {3}
 
 
-def test_P010_a_line_without_uidl_is_always_fetched() -> None:
+def test_a_line_without_uidl_is_always_fetched() -> None:
     made = plan([line(1, None), line(2, b"a")], [known(7, None), known(8, b"a")], NOW)
     assert numbers(made.fetch) == [1]
     assert set(made.listed) == {8}
 
 
-def test_P024_uidls_differ_in_case() -> None:
+def test_uidls_differ_in_case() -> None:
     assert numbers(plan([line(1, b"A")], [known(7, b"a")], NOW).fetch) == [1]
 
 
@@ -153,7 +153,7 @@ def test_what_was_in_doubt_is_fetched_again() -> None:
 # --- alarms -----------------------------------------------------------------------------
 
 
-def test_P023_suddenly_empty_is_an_alarm_and_changes_nothing() -> None:
+def test_suddenly_empty_is_an_alarm_and_changes_nothing() -> None:
     items = [known(n, b"u%d" % n) for n in range(20)]
     long_gone = known(99, b"z", listed_at=NOW - 2 * KEEP_SECONDS, missed=99)
     made = plan([], [*items, long_gone], NOW)
@@ -162,7 +162,7 @@ def test_P023_suddenly_empty_is_an_alarm_and_changes_nothing() -> None:
     assert not made.forget
 
 
-def test_P023_however_long_a_maildrop_is_empty_nothing_is_forgotten() -> None:
+def test_however_long_a_maildrop_is_empty_nothing_is_forgotten() -> None:
     items = [known(7, b"a", listed_at=NOW - 2 * KEEP_SECONDS, missed=9999)]
     made = plan([], items, NOW)
     assert not made.alarm
@@ -185,7 +185,7 @@ def test_an_empty_listing_of_a_small_or_emptied_maildrop_is_no_alarm() -> None:
         (0, 81, Alarm.NONE),  # far more than there were: a first sync that goes on
     ],
 )
-def test_P001_most_uidls_unknown_is_an_alarm(shared: int, unknown: int, alarm: Alarm) -> None:
+def test_most_uidls_unknown_is_an_alarm(shared: int, unknown: int, alarm: Alarm) -> None:
     items = [known(n, b"u%d" % n) for n in range(40)]
     uidls = [b"u%d" % n for n in range(shared)] + [b"new%d" % n for n in range(unknown)]
     made = plan([line(n, uidl) for n, uidl in enumerate(uidls, 1)], items, NOW)
@@ -216,7 +216,7 @@ def test_an_item_that_came_back_is_not_forgotten() -> None:
     assert not plan([line(1, b"back")], items, NOW).forget
 
 
-def test_P021_a_hundred_thousand_lines_without_news_are_planned_in_linear_time() -> None:
+def test_a_hundred_thousand_lines_without_news_are_planned_in_linear_time() -> None:
     def seconds(count: int) -> float:
         items = [known(n, b"uidl-%06d" % n) for n in range(count)]
         listing = [line(n + 1, b"uidl-%06d" % n) for n in range(count)]
@@ -227,7 +227,7 @@ def test_P021_a_hundred_thousand_lines_without_news_are_planned_in_linear_time()
     assert seconds(100_000) < 2.0
 
 
-def test_P006_a_hundred_thousand_lines_with_one_uidl_are_planned_in_linear_time() -> None:
+def test_a_hundred_thousand_lines_with_one_uidl_are_planned_in_linear_time() -> None:
     listing = [line(n, b"same", n % 100) for n in range(100_000)]
     items = [known(n, b"same", n % 100) for n in range(100_000)]
     start = time.perf_counter()

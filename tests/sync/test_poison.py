@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from bridge import limits
 from bridge.model import ListedItem, Poison
 from bridge.sync import poison
 from bridge.sync.poison import PAUSES, Failure
@@ -27,32 +26,6 @@ async def stub(house: House, expected: list[bytes]) -> bytes:
     (found,) = [each for each in shown if each not in expected]
     assert sorted([*expected, found]) == sorted(shown)
     return found
-
-
-async def test_P053_is_retried_with_pauses_then_shown_as_a_stub_and_healed(house: House) -> None:
-    items = maildrop(9)
-    items[4] = Item(b"u5", mail(5), error=BAD)
-    tries = []
-    async with Pop3Server(items) as server:
-        for _ in range(60):
-            report = await house.poll(server)
-            assert (report.failed, report.error) == (1, "")
-            tries.append(server.ledger.sessions[-1].commands.count(b"RETR 5"))
-            assert server.ledger.sessions[-1].quit
-            house.clock.now += 1800
-        # After 15 minutes, 1 h, 4 h, 16 h, and then once a day.
-        assert [n for n, asked in enumerate(tries) if asked] == [0, 1, 3, 11, 43]
-        said = await stub(house, others(9, 5))
-        assert b"Subject: Not fetched:" in said
-        assert b"message corrupt" in said
-        assert b"\x1b" not in said
-        assert b"181 octets" in said
-        server.items[4] = Item(b"u5", mail(5))
-        house.clock.now += DAY
-        assert (await house.poll(server)).new == 1
-        assert sorted(await house.shown()) == sorted(octets(maildrop(9)))
-        report = await house.poll(server)
-        assert (report.failed, report.new, report.octets) == (0, 0, 0)
 
 
 async def test_a_stub_is_shown_once_over_restarts_and_tells_the_subject(house: House) -> None:
@@ -88,28 +61,7 @@ async def test_a_stub_that_a_device_moved_goes_too(house: House) -> None:
         assert sorted(await house.shown()) == sorted(octets(server.items))
 
 
-@pytest.mark.parametrize("pipelining", [False, True])
-async def test_P036_a_lone_dot_that_is_not_stuffed_blocks_nobody(
-    house: House, pipelining: bool
-) -> None:
-    bad = mail(4) + b"first half\r\n.\r\nsecond half\r\n"
-    items = maildrop(8)
-    items[3] = Item(b"u4", bad, wire=b"+OK\r\n" + bad + b".\r\n")
-    async with Pop3Server(items, pipelining=pipelining) as server:
-        for _ in range(12):
-            await house.poll(server)
-            house.clock.now += DAY
-        said = await stub(house, others(8, 4))
-        assert b"cannot be fetched" in said
-        assert server.ledger.count(b"DELE") == 0
-        items[3] = Item(b"u4", bad)
-        server.items = items
-        house.clock.now += DAY
-        await house.poll(server)
-        assert sorted(await house.shown()) == sorted([*others(8, 4), bad])
-
-
-async def test_P042_a_message_that_breaks_every_session_is_asked_for_last(house: House) -> None:
+async def test_a_message_that_breaks_every_session_is_asked_for_last(house: House) -> None:
     """The server hangs up in the middle of it, each time, as one that never ends its body."""
     async with Pop3Server(maildrop(10), hang_up=[b"RETR 4"]) as server:
         await house.poll(server)
@@ -129,32 +81,13 @@ async def test_P042_a_message_that_breaks_every_session_is_asked_for_last(house:
         assert sorted(await house.shown()) == sorted(octets(server.items))
 
 
-async def test_P042_one_drop_blames_nobody(house: House) -> None:
+async def test_one_drop_blames_nobody(house: House) -> None:
     async with Pop3Server(maildrop(10), hang_up=[b"RETR 4"]) as server:
         await house.poll(server)
         server.hang_up = set()
         await house.poll(server)
         assert await house.shown() == octets(server.items)  # in order
         assert await house.store.read(lambda tx: tx.poisons(house.account.id)) == []
-
-
-async def test_P048_a_message_over_the_cap_is_a_stub_and_stays_there(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "POP3_MESSAGE", 5_000)
-    items = [Item(b"u1", mail(1)), Item(b"big", mail(2, size=9_000)), Item(b"u3", mail(3))]
-    async with Pop3Server(items) as server:
-        for _ in range(5):
-            report = await house.poll(server)
-            assert (report.failed, report.error) == (1, "")
-            house.clock.now += DAY
-        said = await stub(house, [mail(1), mail(3)])
-        assert b"larger than popbridge takes" in said
-        assert server.ledger.retrieved[b"big"] == 0
-        assert server.ledger.count(b"DELE") == 0
-        monkeypatch.setattr(limits, "POP3_MESSAGE", 50_000)
-        await house.poll(server)
-        assert sorted(await house.shown()) == sorted(octets(items))
 
 
 async def test_a_cancelled_poll_writes_no_stub_and_ends_soon(house: House) -> None:

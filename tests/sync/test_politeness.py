@@ -62,7 +62,7 @@ def after(world: World, **changes: object) -> AccountState:
     return replace(state, **changes)  # type: ignore[arg-type]  # fields by name
 
 
-async def test_P108_a_short_interval_yields_to_the_table(world: World) -> None:
+async def test_a_short_interval_yields_to_the_table(world: World) -> None:
     eager = replace(job(host=WEB_DE), interval=60.0)
     world.schedule.update([eager])
     await world.clock.advance(4 * 3600)
@@ -71,7 +71,7 @@ async def test_P108_a_short_interval_yields_to_the_table(world: World) -> None:
     assert "15 min between two logins" in world.schedule.why("a@x")
 
 
-async def test_P072_an_announced_login_delay_counts(world: World) -> None:
+async def test_an_announced_login_delay_counts(world: World) -> None:
     world.provider.least_interval = 1800
     world.schedule.update([job()])
     await world.clock.advance(6 * 3600)
@@ -100,7 +100,7 @@ async def test_an_explicit_poll_overrides_our_own_interval(world: World) -> None
     assert len(world.provider.polls) == 2
 
 
-async def test_P072_a_restart_logs_in_no_sooner(world: World) -> None:
+async def test_a_restart_logs_in_no_sooner(world: World) -> None:
     world.schedule.update([job(host=WEB_DE)])
     await world.clock.advance(100)
     for _ in range(5):
@@ -112,7 +112,7 @@ async def test_P072_a_restart_logs_in_no_sooner(world: World) -> None:
     assert len(world.provider.polls) == 2
 
 
-async def test_P072_what_was_learnt_counts_after_a_restart(world: World) -> None:
+async def test_what_was_learnt_counts_after_a_restart(world: World) -> None:
     state = after(world, least_interval=3600)
     world.schedule.update([replace(job(), state=state)])
     await world.clock.advance(3590)
@@ -127,7 +127,7 @@ async def test_without_a_minimum_a_restart_polls_at_once(world: World) -> None:
     assert len(world.provider.polls) == 1
 
 
-async def test_P075_the_breaker_outlives_restarts(world: World) -> None:
+async def test_the_breaker_outlives_restarts(world: World) -> None:
     state = after(world, failures=3, error="refused", error_class="auth")
     for _ in range(5):
         await world.restart(replace(job(), state=state))
@@ -145,7 +145,7 @@ async def test_a_person_may_try_a_new_password_at_once(world: World) -> None:
     assert report.error == ""
 
 
-async def test_P076_the_first_refusal_after_a_success_is_doubted(world: World) -> None:
+async def test_the_first_refusal_after_a_success_is_doubted(world: World) -> None:
     world.schedule.update([replace(job(), interval=60.0)])
     await world.clock.advance(0)
     world.provider.error_class = "auth"
@@ -161,7 +161,7 @@ async def test_P076_the_first_refusal_after_a_success_is_doubted(world: World) -
     assert world.provider.gaps[-1] >= REFUSED_LOGIN_SECONDS
 
 
-async def test_P074_what_only_a_person_can_mend_is_tried_once_a_day(world: World) -> None:
+async def test_what_only_a_person_can_mend_is_tried_once_a_day(world: World) -> None:
     world.provider.error_class = "permanent"
     world.schedule.update([job()])
     await world.clock.advance(PERMANENT_SECONDS * 3)
@@ -169,7 +169,7 @@ async def test_P074_what_only_a_person_can_mend_is_tried_once_a_day(world: World
     assert all(gap >= PERMANENT_SECONDS for gap in world.provider.gaps)
 
 
-async def test_P071_a_maildrop_in_use_is_waited_for(world: World) -> None:
+async def test_a_maildrop_in_use_is_waited_for(world: World) -> None:
     world.provider.error_class = "busy"
     world.schedule.update([job()])
     await world.clock.advance(2 * 3600)
@@ -178,7 +178,7 @@ async def test_P071_a_maildrop_in_use_is_waited_for(world: World) -> None:
     assert all(earlier <= later for earlier, later in itertools.pairwise(gaps))
 
 
-async def test_P071_also_then_the_minimum_counts(world: World) -> None:
+async def test_also_then_the_minimum_counts(world: World) -> None:
     world.provider.error_class = "busy"
     world.schedule.update([job(host=WEB_DE)])
     await world.clock.advance(3 * 3600)
@@ -254,9 +254,7 @@ def busy(text: str) -> Pop3Error:
         (ValueError("15 minutes"), 10, 0),
     ],
 )
-def test_P077_P078_what_a_failure_teaches(
-    error: Exception, since: float | None, seconds: int
-) -> None:
+def test_what_a_failure_teaches(error: Exception, since: float | None, seconds: int) -> None:
     assert pace.taught(error, since) == seconds
 
 
@@ -275,7 +273,7 @@ def test_the_tables(host: str, seconds: int) -> None:
     assert pace.minimum(host) == seconds
 
 
-async def test_P077_a_rate_limit_is_learnt_and_kept(house: House) -> None:
+async def test_a_rate_limit_is_learnt_and_kept(house: House) -> None:
     limit = b"-ERR Exceeded the login limit for a 15 minute period.\r\n"
     async with Pop3Server(maildrop(1), replies={b"PASS": limit}) as server:
         report = await house.poll(server)
@@ -287,7 +285,7 @@ async def test_P077_a_rate_limit_is_learnt_and_kept(house: House) -> None:
         assert (await house.state()).least_interval == 900
 
 
-async def test_P072_an_announced_delay_is_in_the_state(house: House) -> None:
+async def test_an_announced_delay_is_in_the_state(house: House) -> None:
     async with Pop3Server(maildrop(1), extra_capabilities=[b"LOGIN-DELAY 1200"]) as server:
         assert (await house.poll(server)).least_interval == 1200
         assert (await house.state()).least_interval == 1200
@@ -296,7 +294,7 @@ async def test_P072_an_announced_delay_is_in_the_state(house: House) -> None:
         assert (await house.state()).least_interval == 300
 
 
-async def test_P078_a_cut_connection_within_a_minute_raises_the_interval(house: House) -> None:
+async def test_a_cut_connection_within_a_minute_raises_the_interval(house: House) -> None:
     async with Pop3Server(maildrop(1)) as server:
         await house.poll(server)
         server.hang_up = {b"CAPA"}
@@ -305,7 +303,7 @@ async def test_P078_a_cut_connection_within_a_minute_raises_the_interval(house: 
         assert (await house.state()).least_interval == 60
 
 
-async def test_P076_a_refusal_soon_after_a_success_is_put_that_way(house: House) -> None:
+async def test_a_refusal_soon_after_a_success_is_put_that_way(house: House) -> None:
     async with Pop3Server(maildrop(1)) as server:
         await house.poll(server)
         house.clock.now += 360
@@ -327,7 +325,7 @@ async def test_P076_a_refusal_soon_after_a_success_is_put_that_way(house: House)
         (b"-ERR <script>\x1b[2J" + b"x" * 5000 + b"\r\n", "auth"),
     ],
 )
-async def test_P071_to_P080_codes_and_words(house: House, text: bytes, error_class: str) -> None:
+async def test_codes_and_words(house: House, text: bytes, error_class: str) -> None:
     async with Pop3Server(maildrop(1), replies={b"PASS": text}) as server:
         report = await house.poll(server)
         assert report.error_class == error_class

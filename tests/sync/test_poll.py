@@ -70,7 +70,7 @@ async def test_the_first_message_is_visible_while_the_rest_is_on_its_way(house: 
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-async def test_P049_a_poll_cut_anywhere_loses_and_doubles_nothing(
+async def test_a_poll_cut_anywhere_loses_and_doubles_nothing(
     tmp_path: Path, pipelining: bool
 ) -> None:
     items = maildrop(8)
@@ -96,15 +96,6 @@ async def test_P049_a_poll_cut_anywhere_loses_and_doubles_nothing(
             assert await house.shown() == octets(items)
             assert (await house.poll(server)).new == 0
             await house.store.close()
-
-
-async def test_P051_a_drop_at_quit_costs_nothing(house: House) -> None:
-    async with Pop3Server(maildrop(5), hang_up=[b"QUIT"]) as server:
-        report = await house.poll(server)
-        assert (report.error, report.new) == ("", 5)
-        server.hang_up.clear()
-        assert (await house.poll(server)).new == 0
-        assert retrieved(server) == 5
 
 
 async def test_a_cancelled_poll_finishes_its_write_and_leaves_without_quit(house: House) -> None:
@@ -162,143 +153,6 @@ async def test_C014_cancelled_at_any_moment_nothing_is_lost_or_doubled(house: Ho
 # --- UIDLs ------------------------------------------------------------------------------
 
 
-async def test_P001_P005_every_uidl_changed_and_back(house: House) -> None:
-    async with Pop3Server(maildrop(200)) as server:
-        await house.poll(server)
-        before = await house.shown()
-        server.items = maildrop(200, b"reset-")
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 200)
-        assert retrieved(server) == 200  # headers told
-        assert server.ledger.count(b"TOP") == 200
-        assert (await house.poll(server)).relinked == 0
-        assert server.ledger.count(b"TOP") == 200
-        server.items = maildrop(200)
-        for _ in range(10):
-            report = await house.poll(server)
-            assert (report.new, report.relinked) == (0, 0)
-        assert await house.shown() == before
-
-
-async def test_P002_three_new_messages_in_a_reset(house: House) -> None:
-    async with Pop3Server(maildrop(100)) as server:
-        await house.poll(server)
-        server.items = maildrop(103, b"reset-")
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (3, 100)
-        assert await house.shown() == octets(server.items)
-
-
-async def test_P003_every_uidl_changed_and_headers_were_added(house: House) -> None:
-    async with Pop3Server(maildrop(50)) as server:
-        await house.poll(server)
-        before = await house.shown()
-        server.items = [
-            Item(b"new%d" % n, b"Received: from old by new; %d\r\nX-Moved: yes\r\n" % n + mail(n))
-            for n in range(1, 51)
-        ]
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 50)
-        assert await house.shown() == before  # the copy that was stored first is kept
-        assert (await house.poll(server)).octets == 0
-
-
-async def test_P004_half_of_the_uidls_changed(house: House) -> None:
-    async with Pop3Server(maildrop(60)) as server:
-        await house.poll(server)
-        server.items = maildrop(60)[:30] + maildrop(60, b"x")[30:]
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 30)
-
-
-async def test_P006_two_bodies_under_one_uidl(house: House) -> None:
-    async with Pop3Server([(b"same", mail(1)), (b"same", mail(2))]) as server:
-        assert (await house.poll(server)).new == 2
-        assert await house.shown() == [mail(1), mail(2)]
-        # Both have one size: their number is what is known about them.
-        assert (await house.poll(server)).octets == 0
-
-
-@pytest.mark.parametrize("uidls", [(b"same", b"same"), (b"a", b"b")])
-async def test_P007_identical_bytes_are_shown_once(
-    house: House, uidls: tuple[bytes, bytes]
-) -> None:
-    async with Pop3Server([(uidl, mail(1)) for uidl in uidls]) as server:
-        assert (await house.poll(server)).new == 1
-        for _ in range(3):
-            report = await house.poll(server)
-            assert (report.new, report.failed, report.error) == (0, 0, "")
-        before = retrieved(server)
-        for _ in range(10):
-            await house.poll(server)
-        assert retrieved(server) == before
-        assert await house.shown() == [mail(1)]
-
-
-@pytest.mark.parametrize("gap", [True, False])
-async def test_P008_a_reused_uidl_brings_its_new_message(house: House, gap: bool) -> None:
-    async with Pop3Server([(b"keep", mail(1)), (b"reused", mail(2))]) as server:
-        await house.poll(server)
-        if gap:  # then even an equal size does not hide it
-            gone = server.items.pop()
-            await house.poll(server)
-            server.items.append(Item(gone.uidl, mail(3)))
-        else:
-            server.items[1] = Item(b"reused", mail(3, size=1000))
-        assert (await house.poll(server)).new == 1
-        assert (await house.poll(server)).octets == 0
-        assert len(await house.shown()) == 3
-
-
-async def test_P010_blank_uidls_are_known_by_content(house: House) -> None:
-    async with Pop3Server([(b"a", mail(1)), (None, mail(2)), (b"c", mail(3))]) as server:
-        assert (await house.poll(server)).new == 3
-        for _ in range(3):
-            report = await house.poll(server)
-            assert (report.new, report.relinked) == (0, 0)
-        assert await house.shown() == [mail(1), mail(2), mail(3)]
-
-
-async def test_P015_no_uidl_at_all(house: House) -> None:
-    async with Pop3Server(maildrop(30), uidl=False) as server:
-        assert (await house.poll(server)).new == 30
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 0)
-        server.items = [*maildrop(31)[5:]]  # numbers shift, one is new
-        assert (await house.poll(server)).new == 1
-
-
-async def test_P023_suddenly_empty_and_back(house: House) -> None:
-    async with Pop3Server(maildrop(60)) as server:
-        await house.poll(server)
-        items, server.items = server.items, []
-        await house.poll(server)
-        assert len(await house.shown()) == 60
-        server.items = items
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 0)
-        assert server.ledger.count(b"TOP") == 32  # verified a few a poll
-        await house.poll(server)
-        await house.poll(server)
-        assert server.ledger.count(b"TOP") == 60
-        assert retrieved(server) == 60
-        assert len(await house.shown()) == 60
-
-
-async def test_P052_the_wrong_body_is_not_settled_for_good(house: House) -> None:
-    items = [Item(b"a", mail(1)), Item(b"b", mail(2))]
-    async with Pop3Server(items, pipelining=False) as server:
-        wrong = items[1]
-        server.items[0] = Item(b"a", wrong.octets, listed=b"%d" % len(mail(1)))
-        report = await house.poll(server)
-        assert report.new == 1
-        assert not server.ledger.sessions[0].quit  # a line is not settled
-        server.items[0] = items[0]
-        assert (await house.poll(server)).new == 1
-        assert sorted(await house.shown()) == sorted(octets(items))
-        assert (await house.poll(server)).octets == 0
-
-
 async def test_a_list_copy_stays_beside_the_direct_copy(house: House) -> None:
     direct, listed = mail(1), mail(1, hops=[b"list-mx", b"list", b"mx"])
     assert scan(direct).fingerprint == scan(listed).fingerprint
@@ -309,33 +163,6 @@ async def test_a_list_copy_stays_beside_the_direct_copy(house: House) -> None:
         server.items = [Item(b"list", listed)]
         assert (await house.poll(server)).new == 1
         assert await house.shown() == [direct, listed]
-
-
-async def test_P067_P068_what_was_expunged_here_stays_away(house: House) -> None:
-    async with Pop3Server(maildrop(30)) as server:
-        await house.poll(server)
-        await house.expunge(7)
-        assert (await house.poll(server)).new == 0
-        # P069: nor does it come back by a new UIDL, with or without its bytes in the store.
-        for prefix in (b"r", b"s"):
-            server.items = maildrop(30, prefix)
-            report = await house.poll(server)
-            assert (report.new, report.relinked) == (0, 30)
-            await house.store.write(lambda tx: tx.purge(2**40))
-        server.items = [Item(b"t%d" % n, b"X-Moved: yes\r\n" + mail(n)) for n in range(1, 31)]
-        assert (await house.poll(server)).new == 0
-        assert len(await house.shown()) == 29
-        assert server.ledger.count(b"DELE") == 0
-
-
-async def test_P101_the_gmail_model_pops_what_was_committed(house: House) -> None:
-    items = maildrop(90)
-    async with Pop3Server(items[:30], pops_retrieved=True) as server:
-        for start in (30, 60, 90):
-            await house.poll(server)
-            assert server.items == []
-            server.items = items[start : start + 30]
-        assert await house.shown() == octets(items)
 
 
 async def test_two_accounts_each_keep_their_own_copy(house: House) -> None:
@@ -365,7 +192,7 @@ async def test_two_pollers_at_once_double_nothing(house: House) -> None:
         assert sorted(await house.shown()) == sorted(octets(server.items))
 
 
-async def test_P103_only_what_is_no_longer_stored_is_forgotten_after_90_days(
+async def test_only_what_is_no_longer_stored_is_forgotten_after_90_days(
     house: House,
 ) -> None:
     now = float(NOW)
@@ -385,21 +212,6 @@ async def test_P103_only_what_is_no_longer_stored_is_forgotten_after_90_days(
 
 
 # --- trouble ----------------------------------------------------------------------------
-
-
-async def test_P053_one_message_that_is_refused_leaves_the_others(house: House) -> None:
-    items = maildrop(9)
-    items[4] = Item(b"u5", mail(5), error=b"message corrupt")
-    async with Pop3Server(items) as server:
-        for _ in range(2):
-            report = await house.poll(server)
-            assert (report.failed, report.error) == (1, "")
-        assert await house.shown() == [mail(n) for n in (1, 2, 3, 4, 6, 7, 8, 9)]
-        assert all(session.quit for session in server.ledger.sessions)
-        server.items[4] = Item(b"u5", mail(5))
-        house.clock.now += 900
-        assert (await house.poll(server)).new == 1
-    assert (await house.state()).stored == 9
 
 
 async def test_a_wrong_password_is_an_auth_error(house: House) -> None:

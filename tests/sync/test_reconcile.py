@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.model import Flag, KnownItem, ListedItem
+from bridge.model import KnownItem, ListedItem
 from bridge.store.api import WriteTx
 from bridge.sync.headers import Unspoken, header_fingerprint
 from tests.support.pop3_server import Item, Pop3Server
@@ -31,31 +31,6 @@ async def flags(house: House) -> list[tuple[int, int]]:
     return await house.store.write(look)
 
 
-async def test_P001_a_reset_of_5000_uidls_costs_no_body(house: House) -> None:
-    count = 5000
-    async with Pop3Server(maildrop(count)) as server:
-        while (report := await house.poll(server)).new:
-            assert not report.error
-        inbox = (await house.store.read(lambda tx: tx.mailbox(house.account.login_id, "INBOX"))).id
-        await house.store.write(
-            lambda tx: tx.store_flags(inbox, ((7, 4000),), "add", Flag.SEEN | Flag.FLAGGED)
-        )
-        before, bodies = await flags(house), retrieved(server)
-        assert bodies == count
-        server.items = maildrop(count, b"migrated-")
-        report = await house.poll(server)
-        assert (report.new, report.relinked, report.octets) == (0, count, 0)
-        assert retrieved(server) == bodies
-        assert server.ledger.count(b"TOP") == count
-        assert await flags(house) == before
-        assert (await house.poll(server)).relinked == 0
-        assert server.ledger.count(b"TOP") == count
-        await settled(house, server, octets(server.items))
-    state = await house.state()
-    assert "new ids to 5000 messages" in state.notice
-    assert (state.error, state.stored >= count) == ("", True)
-
-
 async def test_the_notice_of_a_reset_goes_after_a_week(house: House) -> None:
     async with Pop3Server(maildrop(40)) as server:
         await house.poll(server)
@@ -70,30 +45,6 @@ async def test_the_notice_of_a_reset_goes_after_a_week(house: House) -> None:
         assert (await house.state()).notice == ""
 
 
-async def test_P002_new_mail_in_a_reset_is_fetched_and_nothing_else(house: House) -> None:
-    async with Pop3Server(maildrop(100)) as server:
-        await house.poll(server)
-        server.items = maildrop(103, b"reset-")
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (3, 100)
-        assert retrieved(server) == 103
-        await settled(house, server, octets(server.items))
-
-
-async def test_P003_rewritten_headers_cost_one_pass_of_bodies(house: House) -> None:
-    async with Pop3Server(maildrop(30)) as server:
-        await house.poll(server)
-        before = await house.shown()
-        server.items = [
-            Item(b"new%d" % n, b"Received: from old by new; %d\r\n" % n + mail(n))
-            for n in range(1, 31)
-        ]
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 30)
-        assert retrieved(server) == 60
-        assert await house.shown() == before
-
-
 async def test_status_fields_of_the_provider_do_not_hide_a_message() -> None:
     plain = header_fingerprint(mail(1))
     marked = mail(1).replace(b"Subject:", b"X-UIDL: 5\r\n  folded\r\nStatus: RO\r\nSubject:")
@@ -102,28 +53,8 @@ async def test_status_fields_of_the_provider_do_not_hide_a_message() -> None:
     assert plain is not None
 
 
-async def test_P004_half_of_the_uidls_changed(house: House) -> None:
-    async with Pop3Server(maildrop(60)) as server:
-        await house.poll(server)
-        server.items = maildrop(60)[:30] + maildrop(60, b"x")[30:]
-        assert (await house.poll(server)).relinked == 30
-        assert retrieved(server) == 60
-        await settled(house, server, octets(server.items))
-
-
-async def test_P005_uidls_that_flip_back_cost_nothing(house: House) -> None:
-    async with Pop3Server(maildrop(50)) as server:
-        await house.poll(server)
-        for prefix in (b"a", b"u", b"a", b"u"):
-            server.items = maildrop(50, prefix)
-            await house.poll(server)
-            await house.poll(server)
-        assert retrieved(server) == 50
-        await settled(house, server, octets(server.items))
-
-
 @pytest.mark.parametrize("uidls", [False, True])
-async def test_P015_without_uidls_only_new_bodies_are_fetched(house: House, uidls: bool) -> None:
+async def test_without_uidls_only_new_bodies_are_fetched(house: House, uidls: bool) -> None:
     """P015: UIDL is refused; P010 for all: it lists none."""
     server = Pop3Server(maildrop(40), uidl=uidls)
     async with server:
@@ -141,14 +72,7 @@ async def test_P015_without_uidls_only_new_bodies_are_fetched(house: House, uidl
     assert "recognised by its content" in (await house.state()).notice
 
 
-async def test_P016_a_uidl_that_is_announced_and_refused(house: House) -> None:
-    async with Pop3Server(maildrop(25), replies={b"UIDL": b"-ERR not today\r\n"}) as server:
-        await house.poll(server)
-        assert (await house.poll(server)).octets == 0
-        await settled(house, server, octets(server.items))
-
-
-async def test_P015_without_uidl_and_top_content_decides(house: House) -> None:
+async def test_without_uidl_and_top_content_decides(house: House) -> None:
     async with Pop3Server(maildrop(25), uidl=False, top=False) as server:
         await house.poll(server)
         report = await house.poll(server)
@@ -167,20 +91,7 @@ async def test_a_reset_without_top_is_one_pass(house: House) -> None:
         await settled(house, server, octets(server.items))
 
 
-async def test_P023_a_maildrop_that_returns_costs_headers(house: House) -> None:
-    async with Pop3Server(maildrop(60)) as server:
-        await house.poll(server)
-        items, server.items = server.items, []
-        await house.poll(server)
-        assert "suddenly lists no messages" in (await house.state()).notice
-        server.items = items
-        for _ in range(3):
-            await house.poll(server)
-        assert retrieved(server) == 60
-        await settled(house, server, octets(items))
-
-
-async def test_P029_sizes_that_change_at_every_poll_end_in_no_loop(house: House) -> None:
+async def test_sizes_that_change_at_every_poll_end_in_no_loop(house: House) -> None:
     async with Pop3Server(maildrop(20)) as server:
         for poll in range(8):
             server.items = [
@@ -193,7 +104,7 @@ async def test_P029_sizes_that_change_at_every_poll_end_in_no_loop(house: House)
         await settled(house, server, octets(server.items))
 
 
-async def test_P029_without_top_such_sizes_end_in_no_loop_either(house: House) -> None:
+async def test_without_top_such_sizes_end_in_no_loop_either(house: House) -> None:
     async with Pop3Server(maildrop(20), top=False) as server:
         for poll in range(8):
             server.items = [
@@ -205,7 +116,7 @@ async def test_P029_without_top_such_sizes_end_in_no_loop_either(house: House) -
         await settled(house, server, octets(server.items))
 
 
-async def test_P008_a_reused_uidl_is_seen_where_sizes_lie(house: House) -> None:
+async def test_a_reused_uidl_is_seen_where_sizes_lie(house: House) -> None:
     async with Pop3Server(maildrop(20)) as server:
         for poll in range(4):
             server.items = [
@@ -217,30 +128,6 @@ async def test_P008_a_reused_uidl_is_seen_where_sizes_lie(house: House) -> None:
         assert (await house.poll(server)).new == 1
         assert (await house.poll(server)).new == 0
         await settled(house, server, [mail(n) for n in (*range(1, 21), 77)])
-
-
-async def test_P008_a_reused_uidl_of_equal_size_after_a_gap_is_fetched(house: House) -> None:
-    async with Pop3Server(maildrop(5)) as server:
-        await house.poll(server)
-        server.items.pop()
-        await house.poll(server)
-        server.items.append(Item(b"u5", mail(9)))
-        assert (await house.poll(server)).new == 1
-        await settled(house, server, [mail(n) for n in (1, 2, 3, 4, 5, 9)])
-
-
-async def test_P058_a_top_that_is_cut_is_never_final(house: House) -> None:
-    """Maillennium cuts TOP; FTGate says +OK twice. Either way the message is known or fetched."""
-    async with Pop3Server(maildrop(10)) as server:
-        await house.poll(server)
-        server.items = maildrop(10, b"x")
-        server.replies[b"TOP 1 0"] = b"+OK\r\n" + mail(1)[:60] + b"\r\n.\r\n"
-        head = mail(2).partition(b"\r\n\r\n")[0]
-        server.replies[b"TOP 2 0"] = b"+OK\r\n+OK again\r\n" + head + b"\r\n\r\n.\r\n"
-        report = await house.poll(server)
-        assert (report.new, report.relinked) == (0, 10)
-        assert retrieved(server) == 11
-        await settled(house, server, octets(server.items))
 
 
 async def test_a_pass_that_is_cut_goes_on_where_it_was(house: House) -> None:
@@ -256,17 +143,6 @@ async def test_a_pass_that_is_cut_goes_on_where_it_was(house: House) -> None:
         assert (report.error, report.relinked) == ("", 600 - 399)
         assert retrieved(server) == 600
         await settled(house, server, octets(server.items))
-
-
-async def test_P069_a_tombstone_is_known_by_its_headers(house: House) -> None:
-    async with Pop3Server(maildrop(30)) as server:
-        await house.poll(server)
-        await house.expunge(7)
-        await house.store.write(lambda tx: tx.purge(2**40))
-        server.items = maildrop(30, b"x")
-        assert (await house.poll(server)).new == 0
-        assert retrieved(server) == 30
-        await settled(house, server, [mail(n) for n in range(1, 31) if n != 7])
 
 
 async def test_memory_outlives_a_restart(house: House) -> None:

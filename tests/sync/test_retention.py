@@ -14,7 +14,7 @@ import pytest
 
 from bridge import limits
 from bridge.model import Account, ListedItem, MailboxId, MessageId, Retained, ServerDelete
-from bridge.store.api import ReadTx, Store, StoreError, T, WriteTx
+from bridge.store.api import ReadTx, Store, T, WriteTx
 from bridge.sync.poll import Poller
 from bridge.sync.retention import DAY, FOREVER, Policy, due
 from tests.store.sqlite_only import execute
@@ -60,15 +60,6 @@ async def move(house: House, uid: int, source: str, target: str) -> None:
     await house.store.write(work)
 
 
-async def test_P067_a_thousand_polls_in_keep_mode_send_no_dele(house: House) -> None:
-    async with Pop3Server(maildrop(5)) as server:
-        for _ in range(1000):
-            house.clock.now += 3600
-            await house.poll(server)
-        assert server.ledger.count(b"DELE") == 0
-        assert all(session.quit for session in server.ledger.sessions)
-
-
 async def test_after_30_days_here_and_not_before(house: House) -> None:
     use(house, DAYS_30)
     items = maildrop(6)
@@ -86,38 +77,6 @@ async def test_after_30_days_here_and_not_before(house: House) -> None:
         assert {each.reason for each in await audit(house)} == {"here for 30 days or more"}
         await days(house, server, 3)  # what went there stays here, and nothing comes back
         await right(house, server, [*items, late])
-
-
-async def test_P064_a_clock_that_jumps_ten_years_deletes_nothing(house: House) -> None:
-    use(house, Policy(days=30 * DAY, max_size=100))
-    async with Pop3Server(maildrop(50)) as server:
-        await house.poll(server)
-        house.clock.now += 3650 * DAY
-        await house.poll(server)
-        await house.poll(server)
-        for _ in range(20):
-            house.clock.now += 900
-            await house.poll(server)
-        assert [each for each in await audit(house) if "30 days" in each.reason] == []
-        house.clock.now -= 3650 * DAY
-        before = server.ledger.count(b"DELE")
-        await house.poll(server)
-        assert server.ledger.count(b"DELE") == before
-
-
-async def test_P064_even_then_only_so_many_a_poll(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "DELETES_PER_POLL", 7)
-    use(house, DAYS_30)
-    items = maildrop(20)
-    async with Pop3Server(items) as server:
-        await house.poll(server)
-        await days(house, server, 31)
-        gone = len(server.ledger.deleted)
-        assert gone in (7, 14)
-        assert (await house.poll(server)).deleted <= 7
-        await right(house, server, items)
 
 
 async def test_only_so_many_octets_a_poll_are_read_back(
@@ -197,44 +156,6 @@ async def test_max_size_takes_the_oldest_and_never_what_is_new(house: House) -> 
         await right(house, server, items)
 
 
-async def test_P065_nothing_is_deleted_while_a_message_is_not_stored(house: House) -> None:
-    bad = hashlib.sha256(mail(5)).digest()
-
-    class Picky:
-        """A store that does not take one message."""
-
-        def __init__(self, store: Store) -> None:
-            self.read = store.read
-            self._store = store
-
-        async def write(self, work: Callable[[WriteTx], T]) -> T:
-            def watched(tx: WriteTx) -> T:
-                found = work(tx)
-                if tx.message_by_digest(bad) is not None:
-                    raise StoreError("not this one")
-                return found
-
-            return await self._store.write(watched)
-
-    async with Pop3Server(maildrop(4)) as server:
-        await house.poll(server)
-        await days(house, server, 31)
-        server.items = maildrop(10)
-        store: Any = Picky(house.store)
-        honest, house.poller = house.poller, Poller(store, wall=house.clock, spool_dir=house.data)
-        use(house, DAYS_30)
-        report = await house.poll(server)
-        assert (report.new, report.failed, report.deleted) == (5, 1, 0)
-        assert server.ledger.count(b"DELE") == 0
-        assert not server.ledger.sessions[-1].quit
-        house.poller = honest
-        use(house, DAYS_30)
-        assert (await house.poll(server)).new == 1
-        assert (await house.poll(server)).deleted == 0
-        assert server.ledger.deleted == [b"u1", b"u2", b"u3", b"u4"]
-        await right(house, server, maildrop(10))
-
-
 async def test_a_message_that_does_not_verify_stays(house: House) -> None:
     use(house, DAYS_30)
     async with Pop3Server(maildrop(3)) as server:
@@ -253,48 +174,6 @@ async def test_a_message_that_does_not_verify_stays(house: House) -> None:
         await execute(house.store, "INSERT INTO message_chunk VALUES (2, 0, ?)", raw)
 
 
-async def test_P066_P007_a_shared_uidl_is_never_deleted_by(house: House) -> None:
-    use(house, DAYS_30)
-    items = [Item(b"same", mail(1)), Item(b"same", mail(2)), Item(b"own", mail(3))]
-    async with Pop3Server(items) as server:
-        await house.poll(server)
-        await days(house, server, 40)
-        assert server.ledger.deleted == [b"own"]
-        await right(house, server, items[2:] + items[:2])
-
-
-async def test_P062_a_drop_before_quit_deletes_nothing_and_it_is_asked_again(house: House) -> None:
-    use(house, DAYS_30)
-    items = maildrop(4)
-    async with Pop3Server(items) as server:
-        await house.poll(server)
-        await days(house, server, 30)
-        server.hang_up = {b"QUIT"}
-        house.clock.now += DAY
-        assert (await house.poll(server)).deleted == 0
-        assert len(server.items) == 4
-        assert [each.outcome for each in await audit(house)] == ["asked"] * 4
-        server.hang_up = set()
-        house.clock.now += DAY
-        assert (await house.poll(server)).deleted == 4
-        await right(house, server, items)
-
-
-async def test_P063_a_quit_that_fails_is_no_success(house: House) -> None:
-    use(house, DAYS_30)
-    items = maildrop(4)
-    async with Pop3Server(items) as server:
-        await house.poll(server)
-        await days(house, server, 30)
-        server.replies[b"QUIT"] = b"-ERR some deleted messages not removed\r\n"
-        house.clock.now += DAY
-        report = await house.poll(server)
-        assert (report.deleted, report.error) == (0, "")
-        del server.replies[b"QUIT"]
-        await days(house, server, 1)
-        await right(house, server, items)
-
-
 async def test_a_refused_dele_is_noted_and_the_others_go(house: House) -> None:
     use(house, DAYS_30)
     async with Pop3Server(maildrop(3)) as server:
@@ -307,7 +186,7 @@ async def test_a_refused_dele_is_noted_and_the_others_go(house: House) -> None:
         assert outcomes == {b"u1": "done", b"u2": "refused", b"u3": "done"}
 
 
-async def test_P019_numbers_that_shift_delete_no_other_message(house: House) -> None:
+async def test_numbers_that_shift_delete_no_other_message(house: House) -> None:
     use(house, DAYS_30)
     items = maildrop(6)
     async with Pop3Server(items) as server:
@@ -319,7 +198,7 @@ async def test_P019_numbers_that_shift_delete_no_other_message(house: House) -> 
         assert [item.uidl for item in server.items] == [b"new"]
 
 
-async def test_P001_P069_an_alarm_deletes_nothing(house: House) -> None:
+async def test_an_alarm_deletes_nothing(house: House) -> None:
     use(house, DAYS_30)
     items = maildrop(40)
     async with Pop3Server(items) as server:
@@ -333,7 +212,7 @@ async def test_P001_P069_an_alarm_deletes_nothing(house: House) -> None:
         assert len(await house.shown()) == 40
 
 
-async def test_P103_what_the_provider_deletes_is_not_deleted_here(house: House) -> None:
+async def test_what_the_provider_deletes_is_not_deleted_here(house: House) -> None:
     use(house, Policy(DAYS_30.days, 7 * DAY, 10**9))
     items = maildrop(30)
     async with Pop3Server(items) as server:
@@ -344,19 +223,7 @@ async def test_P103_what_the_provider_deletes_is_not_deleted_here(house: House) 
         assert await house.shown() == octets(items)
 
 
-async def test_P102_P105_nothing_is_popped_before_it_is_stored(house: House) -> None:
-    use(house, DAYS_30)
-    async with Pop3Server(maildrop(20), pops_retrieved=True, cut_after=2500) as server:
-        report = await house.poll(server)
-        assert report.error
-        assert len(server.items) == 20
-        server.cut_after = None
-        await house.poll(server)
-        assert len(server.items) == 20 - server.ledger.sessions[1].verbs().count(b"RETR")
-        assert sorted(await house.shown()) == sorted(octets(maildrop(20)))
-
-
-async def test_P105_a_provider_that_does_not_keep_is_warned_of_once(house: House) -> None:
+async def test_a_provider_that_does_not_keep_is_warned_of_once(house: House) -> None:
     async with Pop3Server(maildrop(2), extra_capabilities=[b"EXPIRE 0"]) as server:
         await house.poll(server)
         assert "does NOT keep mail" in (await house.state()).notice
@@ -364,16 +231,6 @@ async def test_P105_a_provider_that_does_not_keep_is_warned_of_once(house: House
         await house.reopened()
         await house.poll(server)
         assert (await house.state()).notice == ""
-
-
-async def test_P106_a_window_that_slides_is_no_deletion(house: House) -> None:
-    items = maildrop(60)
-    async with Pop3Server(items[:30]) as server:
-        for start in range(0, 31, 5):
-            server.items = items[start : start + 30]
-            await house.poll(server)
-        assert await house.shown() == octets(items)
-        assert server.ledger.retrieved.total() == 60
 
 
 async def test_a_preview_asks_nobody_and_tells_the_same(house: House) -> None:

@@ -247,7 +247,7 @@ async def test_a_first_sync_that_breaks_but_brings_mail_does_not_back_off(
     assert provider.gaps == [INTERVAL] * 5
 
 
-async def test_P075_after_three_refused_logins_once_an_hour_at_most(
+async def test_after_three_refused_logins_once_an_hour_at_most(
     schedule: Schedule, clock: Clock, provider: Provider
 ) -> None:
     provider.error_class = "auth"
@@ -440,7 +440,7 @@ async def test_reports_are_told(clock: Clock, provider: Provider) -> None:
     await schedule.stop()
 
 
-async def test_P079_a_thousand_accounts_at_one_host_that_is_down_come_back_spread(
+async def test_a_thousand_accounts_at_one_host_that_is_down_come_back_spread(
     clock: Clock, provider: Provider
 ) -> None:
     chances = itertools.cycle(n / 100 for n in range(100))
