@@ -371,7 +371,7 @@ async def test_P021_a_hundred_thousand_items(home: Home) -> None:
         taken, grown = time.process_time() - started, peak() - resident
         assert (report.listed, report.new, report.octets, report.error) == (count, 0, 0, "")
         assert taken < 2.0
-        assert grown < 80 * 1024 * 1024
+        assert grown < 64 * 1024 * 1024
         await home.check(server)
 
 
