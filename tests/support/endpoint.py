@@ -104,9 +104,10 @@ class Endpoint(_House):
         logins: Mapping[str, str] | None = None,
         quota: Quota | None = None,
         hidden: Mapping[str, frozenset[str]] | None = None,
+        rev2: bool = False,
     ) -> None:
         super().__init__(
-            folder, logins=logins, quota=quota, hidden=hidden, starttls=tls is not None
+            folder, logins=logins, quota=quota, hidden=hidden, rev2=rev2, starttls=tls is not None
         )
         self._tls = tls
         self.port = 0
