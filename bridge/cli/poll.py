@@ -31,19 +31,21 @@ def poll(
         ),
     ] = False,
 ) -> None:
-    """Poll now and wait for the result; joins a poll that is under way.
+    """Poll now and wait for the result; joins a poll that is under way, and on a terminal shows
+    how far it is.
 
     Ends with 0 when every poll went well, else with 69 (server not reached or not understood),
     75 (try later) or 77 (login refused).
     """
     from bridge.cli.control import ask, target
+    from bridge.cli.watching import ask_and_watch
     from bridge.web.status import reports_of_json
 
     if dry_run:
         said = ask(config, "GET", target("/deletes/planned", address=address))
         print_deletes(said, as_json=as_json, none="nothing would be deleted at a provider")
         return
-    said = ask(config, "POST", target("/poll", address=address), seconds=None)
+    said = ask_and_watch(config, target("/poll", address=address))
     reports = reports_of_json(said)
     if as_json:
         print(json.dumps(said, indent=2))

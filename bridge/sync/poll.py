@@ -59,6 +59,7 @@ from bridge.sync.settle import Line, forgettable
 
 MANY = 100  # messages, all of them new: a provider that lists so many at a time may have more
 _ODDITIES = 100  # sorts of them that are told for an account
+TELL_SECONDS = 30.0  # between two lines of the log about one poll
 _NOTICE_DAYS = 7  # that the state of an account tells of a thing that is over
 
 PasswordProvider = Callable[[], Awaitable[Secret]]
@@ -107,6 +108,7 @@ class Poller:
         self._told: dict[AccountId, set[str]] = {}
         self._running: dict[AccountId, asyncio.Lock] = {}
         self._tallies: dict[str, tuple[Tally, float]] = {}
+        self._telling: dict[str, asyncio.TimerHandle] = {}
 
     async def poll(
         self, account: Account, endpoint: Endpoint, password: PasswordProvider
@@ -118,6 +120,7 @@ class Poller:
             error = error_class = advice = ""
             log = get_logger(account=account.address)
             self._tallies[account.address] = (tally, started)
+            self._tell_later(account)
             try:
                 await self._session(account, endpoint, password, tally)
             except Exception as exc:
@@ -130,6 +133,7 @@ class Poller:
                 if error_class == "internal":
                     log.exception("poll failed")
             finally:
+                self._telling.pop(account.address).cancel()
                 del self._tallies[account.address]
             report = PollReport(
                 address=account.address,
@@ -168,6 +172,28 @@ class Poller:
         policy = self.policies.get(account.id, FOREVER)
         now = int(self._wall())
         return await self._store.read(lambda tx: deletes.preview(tx, account, policy, now))
+
+    def _tell_on(self, account: Account) -> None:
+        """How far a long poll is, in the log, again and again."""
+        found = self.progress(account.address)
+        if found is None:
+            return
+        left = found.seconds_left
+        get_logger(account=account.address).info(
+            "poll goes on",
+            doing=found.doing,
+            done=found.done,
+            todo=found.todo,
+            octets=found.octets,
+            todo_octets=found.todo_octets,
+            rate=round(found.rate),
+            seconds_left=None if left is None else round(left),
+        )
+        self._tell_later(account)
+
+    def _tell_later(self, account: Account) -> None:
+        loop = asyncio.get_running_loop()
+        self._telling[account.address] = loop.call_later(TELL_SECONDS, self._tell_on, account)
 
     def progress(self, address: str) -> Progress | None:
         """How far the poll under way is; None while there is none."""

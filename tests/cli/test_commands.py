@@ -449,3 +449,52 @@ def test_a_table_on_a_terminal(
     out = capsys.readouterr().out
     assert "[red]me\\x1b[2J" in out
     assert "\x1b[2J" not in out
+
+
+# --- progress while a poll is waited for ----------------------------------------------------
+
+
+def test_on_a_terminal_a_line_says_how_far_the_poll_is(
+    fake: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bridge.cli import watching
+
+    asked = threading.Event()
+    told = fake.status
+
+    async def status() -> Status:
+        found = await told()
+        asyncio.get_running_loop().call_later(0.05, asked.set)
+        return found
+
+    async def poll(address: str | None) -> Sequence[PollReport]:
+        await asyncio.to_thread(asked.wait, 10)
+        return [PollReport("me@gmx.de", 5, 5)]
+
+    progress = Progress("fetching", 812, 2143, 498_000_000, 1_300_000_000, 160.0)
+    fake.accounts = [
+        AccountStatus(AccountState("you@web.de"), "waiting"),
+        AccountStatus(AccountState("me@gmx.de"), "polling", progress=progress),
+        AccountStatus(AccountState("us@gmx.de"), "polling", progress=Progress("connecting")),
+    ]
+    monkeypatch.setattr(fake, "status", status)
+    monkeypatch.setattr(fake, "poll", poll)
+    monkeypatch.setattr(watching, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = run(capsys, "poll", "--config", "config.yaml")
+    assert code == 0
+    assert "me@gmx.de" in out
+    line = (
+        "me@gmx.de: fetching 812 of 2,143 messages, 498.0 of 1,300.0 MB, 3.1 MB/s, "
+        "about 4 min left, 1 more is polled, 1 waits"
+    )
+    assert f"\r\x1b[K{line}" in err
+    assert err.endswith("\r\x1b[K")
+
+
+def test_elsewhere_nothing_but_the_result_is_said(
+    fake: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.reports = [PollReport("me@gmx.de")]
+    assert run(capsys, "poll", "--config", "config.yaml")[2] == ""

@@ -15,6 +15,7 @@ from bridge import limits
 from bridge.mime.parser import scan
 from bridge.model import Account, Endpoint, Secret, Security
 from bridge.store.api import Store, StoreError, StoreFull, T, WriteTx
+from bridge.sync import poll as poll_module
 from bridge.sync.poll import Poller
 from bridge.sync.settle import internaldate
 from tests.support.pop3_server import Item, Pop3Server
@@ -410,3 +411,25 @@ async def test_a_server_that_loses_what_comes_together_is_asked_one_by_one_from_
                 assert (await house.poll(server)).error_class == "connect"
         assert (await house.poll(server)).error == ""
         assert server.ledger.sessions[-1].most_outstanding == 1
+
+
+async def test_a_long_poll_says_in_the_log_how_far_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll_module, "TELL_SECONDS", 0.02)
+    held, said = asyncio.Event(), list[dict[str, object]]()
+
+    class Log:
+        def __getattr__(self, level: str) -> Callable[..., None]:
+            def tell(event: str, **facts: object) -> None:
+                said.append({"event": event, **facts})
+                if sum(each["event"] == "poll goes on" for each in said) == 2:
+                    held.set()
+
+            return tell
+
+    monkeypatch.setattr(poll_module, "get_logger", lambda **_: Log())
+    async with Pop3Server(maildrop(8), holds={b"RETR 5": held}) as server:
+        assert (await house.poll(server)).new == 8
+    told = [each for each in said if each["event"] == "poll goes on"][1]
+    assert (told["doing"], told["done"], told["todo"]) == ("fetching", 4, 8)
