@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from imapclient import IMAPClient
 
 from bridge.daemon import Daemon
 from tests.support.devices import Phone
+from tests.support.dovecot import Dovecot
 from tests.support.house import ADDRESS, MESSAGES, PASSWORD
 from tests.support.require import require
-from tests.support.samples import sample
+from tests.support.samples import sample, samples
 from tests.support.watch import shown
 from tests.support.wire import Wire
 
@@ -65,7 +69,9 @@ async def test_curl_upgrades_by_starttls(daemon: Daemon) -> None:
     assert got.split() == [b"*", b"SEARCH", *(b"%d" % n for n in wanted)]
 
 
-async def neomutt(daemon: Daemon, port: int, home: Path, keys: str) -> None:
+async def neomutt(
+    daemon: Daemon, port: int, home: Path, keys: str, *, settings: Sequence[str] = ()
+) -> None:
     """Runs neomutt on INBOX and presses keys: `3<enter>` goes to message 3."""
     program = require("neomutt")
     rc = home / "neomuttrc"
@@ -86,6 +92,7 @@ set delete=yes
 set move=no
 set quit=yes
 set sort=mailbox-order
+{chr(10).join(settings)}
 push "{keys}<quit>"
 """
     )
@@ -142,6 +149,55 @@ async def test_neomutt_and_mbsync_converge(daemon: Daemon, wire: Wire, tmp_path:
     assert "F" in here[letter(0).encode()]
     assert phone.messages("Archive").keys() == {letter(2).encode()}
     assert {"UID COPY", "UID STORE", "CLOSE"} <= set(wire.commands())
+
+
+async def test_neomutt_catches_up_by_QRESYNC(
+    dovecot: Dovecot, daemon: Daemon, wire: Wire, tmp_path: Path
+) -> None:
+    """What mbsync did while neomutt was away, neomutt is told in one answer."""
+    settings = [
+        f'set header_cache="{tmp_path / "cache"}"',
+        "set imap_condstore=yes",
+        "set imap_qresync=yes",
+        "set mail_check=0",
+    ]
+    (tmp_path / "cache").mkdir()
+    await neomutt(daemon, wire.port, tmp_path, "", settings=settings)
+
+    phone = Phone(tmp_path / "phone", require("mbsync"), wire.port)
+    await phone.sync()
+    phone.flag("INBOX", letter(3).encode(), "FS")
+    phone.delete("INBOX", letter(4).encode())
+    phone.move("INBOX", letter(5).encode(), "Archive")
+    await phone.sync()
+    dovecot.deliver(samples(1, first=MESSAGES))
+    (report,) = await daemon.poll(None)
+    assert report.new == 1
+
+    before = len(wire.connections)
+    everything, starred = tmp_path / "everything", tmp_path / "starred"
+    keys = "".join(
+        f"<untag-pattern>~A<enter><tag-pattern>{pattern}<enter>"
+        f"<tag-prefix><copy-message>{saved}<enter>"
+        for pattern, saved in (("~A", everything), ("~F", starred))
+    )
+    await neomutt(daemon, wire.port, tmp_path, keys, settings=settings)
+    said = [line for each in wire.connections[before:] for line in each.lines]
+    assert [
+        line for line in said if re.search(r" UID FETCH .* \(CHANGEDSINCE \d+ VANISHED\)", line)
+    ]
+    assert [line for line in said if line.startswith("S: * VANISHED (EARLIER) ")]
+    kept = {letter(n) for n in range(MESSAGES + 1)} - {letter(4), letter(5)}
+    assert set(message_ids(everything)) == kept
+    assert message_ids(starred) == [letter(3)]
+
+
+def message_ids(maildir: Path) -> list[str]:
+    return sorted(
+        str(email.message_from_bytes(path.read_bytes())["Message-ID"])
+        for part in ("new", "cur")
+        for path in (maildir / part).iterdir()
+    )
 
 
 def two_sessions(port: int) -> None:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from bridge import config
 from bridge.daemon import Daemon
 from tests.support.devices import Mbsync
 from tests.support.house import MESSAGES
 from tests.support.require import require
 from tests.support.wire import Wire
 
+# Without these a client has RFC 3501 alone to keep up with others: it looks for what it uploaded,
+# expunges all that is deleted, and reads all flags again.
+LATER = (
+    "CONDSTORE",
+    "ENABLE",
+    "ESEARCH",
+    "LIST-EXTENDED",
+    "MOVE",
+    "NAMESPACE",
+    "QRESYNC",
+    "UIDPLUS",
+)
 
-async def test_two_devices_converge(daemon: Daemon, wire: Wire, tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("hidden", [(), LATER], ids=["with all extensions", "with RFC 3501 alone"])
+async def test_two_devices_converge(
+    daemon: Daemon, wire: Wire, tmp_path: Path, hidden: tuple[str, ...]
+) -> None:
     program = require("mbsync")
+    path = tmp_path / "config.yaml"
+    settings = json.loads(path.read_text())
+    settings["logins"][0]["hide_capabilities"] = hidden
+    path.write_text(json.dumps(settings))
+    await daemon.reload(config.load(path))
     phone = Mbsync(tmp_path / "phone", program, wire.port)
     laptop = Mbsync(tmp_path / "laptop", program, wire.port)
     await phone.sync()
