@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bridge import config
+from bridge import config, tls
 from bridge.cli import service, words
 from bridge.cli.main import main
 from bridge.daemon import Daemon
@@ -92,8 +92,15 @@ def home(tmp_path: Path, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.delenv(name, raising=False)
     for name, value in found.env.items():
         monkeypatch.setenv(name, value)
+    trusted_anew()
     yield found
     providers.table.cache_clear()
+    trusted_anew()
+
+
+def trusted_anew() -> None:
+    """A context keeps the CAs that SSL_CERT_FILE named when it was made."""
+    tls._client_context.cache_clear()
 
 
 Said = tuple[int, str, str]
