@@ -160,7 +160,7 @@ class Daemon:
         self._recent = Recent()
         self._recent.install()
         stack.callback(self._recent.remove)
-        self._desk = RealDesk(self, self._grants)
+        self.desk = RealDesk(self, self._grants)
         self._trials = Trials(self)
         stack.callback(self._trials.close)
         public = await asyncio.to_thread(self._public, settings)
@@ -171,7 +171,7 @@ class Daemon:
         self._poller = Poller(self.store, wall=time.time, spool_dir=settings.data_dir)
         self._schedule = Schedule(self._poller.poll)
         self._imap.services.on_interest = self._schedule.interest
-        self._poller.on_login = self._desk.logged_in
+        self._poller.on_login = self.desk.logged_in
         self._poller.on_listing = self._trials.listed
         self._poller.alerts.ends = self._sign_in_ends
         messenger = Messenger(settings.alerts.webhook, settings.alerts.ntfy)
@@ -183,7 +183,7 @@ class Daemon:
         await self._take_accounts(settings)
         await self._web.start()
         stack.push_async_callback(self._web.stop)
-        stack.push_async_callback(self._desk.close)
+        stack.push_async_callback(self.desk.close)
         if self.phone_pages is not None:
             stack.push_async_callback(self.phone_pages.stop)
         for task in (indexer.run(), self._keep_house(), self._keep_devices()):
@@ -196,7 +196,7 @@ class Daemon:
             return None
         return PublicSide(
             web.listen,
-            self._desk,
+            self.desk,
             Sessions(web.verifier(), time.monotonic),
             context=self.certificate.context,
             names=web.hosts,
@@ -212,7 +212,7 @@ class Daemon:
         return PhonePages(
             settings.web.phone,
             self.certificate.context,
-            self._desk.add_device,
+            self.desk.add_device,
             names=[*reach.hosts, *settings.web.hosts],
             ca=self.certificate.ca,
         )
@@ -255,7 +255,7 @@ class Daemon:
 
     def _candidate(self, address: str) -> Secret | None:
         """A password that is being tried; it goes before the one that is saved."""
-        return self._trials.candidate(address) or self._desk.candidate(address)
+        return self._trials.candidate(address) or self.desk.candidate(address)
 
     async def _sign_in_ends(self, address: str) -> int | None:
         return await asyncio.to_thread(self._grants.ends_at, address)

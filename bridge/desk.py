@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from bridge import logs
@@ -21,9 +22,12 @@ from bridge.auth.devices import DeviceState, checked_name
 from bridge.auth.oauth import OAuthError
 from bridge.auth.secrets import SecretError, write_private
 from bridge.auth.tokens import Grants
-from bridge.config import AccountConfig, Config
-from bridge.model import PollReport, Secret
+from bridge.config import AccountConfig, Config, ConfigError
+from bridge.config.edit import CannotEdit
+from bridge.discovery.address import Address, NotAnAddress, parse
+from bridge.model import MaildropFacts, PollReport, Secret, Security
 from bridge.profiles.access import Access
+from bridge.profiles.settings import MailServer
 from bridge.store.api import StoreError
 from bridge.tls import ServerCertificate
 from bridge.web.devices import NewDevice
@@ -31,6 +35,7 @@ from bridge.web.page import AccountFacts, Event, Facts
 from bridge.web.phone import PhonePages
 from bridge.web.seams import DeskError, Found, SignIn
 from bridge.web.status import Status
+from bridge.web.words import Language
 
 log = logs.get_logger()
 _T = TypeVar("_T")
@@ -40,6 +45,7 @@ class House(Protocol):
     """The daemon."""
 
     config: Config
+    config_path: Path | None
     certificate: ServerCertificate
     phone_pages: PhonePages | None
 
@@ -52,6 +58,10 @@ class House(Protocol):
     async def devices(self, login: str | None) -> Sequence[DeviceState]: ...
     async def add_device(self, login: str | None, name: str) -> NewDevice: ...
     async def revoke_device(self, name: str, login: str | None) -> DeviceState: ...
+    async def try_account(
+        self, account: Mapping[str, object], password: Secret | None
+    ) -> MaildropFacts | PollReport: ...
+    async def reread(self) -> None: ...
 
 
 class RealDesk:
@@ -234,11 +244,78 @@ class RealDesk:
 
     # --- the wizard -----------------------------------------------------------------------
 
-    async def find(self, address: str, language: str) -> Found:
-        raise DeskError("not yet")
+    async def find(self, address: str, language: Language) -> Found:
+        # Asking the net takes libraries that a daemon at rest need not hold.
+        from bridge.discovery import find as discovery
+        from bridge.discovery.sources import Net
+
+        parsed = self._new(address)
+        found = await discovery.find(parsed, Net())
+        provider, settings = found.provider, found.settings
+        if provider is not None and provider.no_pop3 is not None:
+            told = provider.no_pop3
+            return Found(str(parsed), refusal=f"{told[language]} {told.url}".strip())
+        if settings is None:
+            return Found(str(parsed), username=str(parsed))
+        if settings.oauth:
+            raise DeskError(
+                f"{settings.pop3.host} takes no passwords. On the machine itself: "
+                f"popbridge setup {parsed}"
+            )
+        texts = [] if provider is None else [provider.switch_on, provider.app_password]
+        told_first = [text for text in texts if text is not None]
+        return Found(
+            str(parsed),
+            settings.pop3.host,
+            settings.pop3.port,
+            settings.pop3.security.value,
+            settings.pop3.username,
+            settings.source,
+            hints=[text[language] for text in told_first],
+            page=next((text.url for text in told_first if text.url), ""),
+        )
 
     async def add_account(self, found: Found, password: Secret) -> None:
-        raise DeskError("not yet")
+        from bridge.arrival import arrival, save
+        from bridge.discovery.find import Settings
+        from bridge.discovery.providers import of_host
+
+        path = self._house.config_path
+        if path is None:
+            raise DeskError("this daemon has no config file to write to")
+        parsed = self._new(found.address)
+        provider = of_host(found.host)
+        settings = Settings(
+            MailServer(found.host, found.port, Security(found.security), found.username),
+            found.source,
+            smtp=None if provider is None else provider.outgoing(found.username),
+            interval=0 if provider is None else provider.least_interval,
+            provider=provider,
+        )
+        new = arrival(path, parsed, settings)
+        with _as_sentences():
+            result = await self._house.try_account(new.account, password)
+        if isinstance(result, PollReport):
+            raise DeskError("; ".join(filter(None, (result.error, result.advice))))
+        try:
+            await asyncio.to_thread(save, path, new, password)
+            await self._house.reread()
+        except ConfigError as error:
+            raise DeskError("; ".join(str(each) for each in error.mistakes)) from None
+        except CannotEdit as error:
+            raise DeskError(f"{path}: {error}") from None
+        except OSError as error:
+            raise DeskError(f"{path} cannot be written: {error.strerror}") from None
+
+    def _new(self, address: str) -> Address:
+        """An address that has no account yet."""
+        try:
+            parsed = parse(address)
+        except NotAnAddress as error:
+            raise DeskError(str(error)) from None
+        if any(each.address == str(parsed) for each in self._house.config.accounts):
+            raise DeskError(f"there is an account {parsed} already")
+        return parsed
 
     def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)

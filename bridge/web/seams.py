@@ -10,6 +10,7 @@ from bridge.model import Secret
 from bridge.web.devices import NewDevice
 from bridge.web.page import Event, Facts
 from bridge.web.status import Status
+from bridge.web.words import Language
 
 
 class DeskError(Exception):
@@ -76,7 +77,7 @@ class Desk(Protocol):
         """Opens it, and returns its address, `https://192.168.1.20:8026/phone/...`."""
         ...
 
-    async def find(self, address: str, language: str) -> Found: ...
+    async def find(self, address: str, language: Language) -> Found: ...
     async def add_account(self, found: Found, password: Secret) -> None:
         """Tries the login, then saves the account and begins its first sync."""
         ...
