@@ -51,6 +51,8 @@ REACHED = {
     "RESTING_MAILBOXES": "imap/test_mailboxes.py::test_only_so_many_mailboxes_rest",
     "RESTING_OCTETS": "imap/test_mailboxes.py::test_only_so_much_memory_rests",
     "SEARCH_COLUMNS": "imap/test_columns.py::test_only_so_much_memory_is_used",
+    "ROWS_LOGINS": "imap/test_rows.py::test_only_so_much_is_kept",
+    "ROWS_PER_LOGIN": "imap/test_rows.py::test_only_so_much_is_kept",
     "IMAP_CONNECTIONS": f"{SERVER}::test_the_cap_of_connections_in_all",
     "IMAP_CONNECTIONS_PER_ADDRESS": f"{SERVER}::test_the_cap_of_connections_from_one_address",
     "IMAP_CONNECTIONS_PER_LOGIN": f"{SERVER}::test_the_cap_of_sessions_of_one_login",

@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 from bridge import limits
 from bridge.bus import Bus
 from bridge.imap.changelog import ChangeLog
+from bridge.imap.rows import MailboxRows
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
 from bridge.store.api import ReadTx, Store, StoreFull, WriteTx
 
@@ -345,6 +346,7 @@ class OpenMailboxes:
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
+        self.rows = MailboxRows(store, bus)
         self._keywords = Keywords()
         # The last used is the last; a mailbox without listeners is at rest.
         self._held: OrderedDict[MailboxId, tuple[OpenMailbox, Callable[[], None]]] = OrderedDict()
@@ -354,7 +356,7 @@ class OpenMailboxes:
 
         Raises NoSuchMailbox.
         """
-        row = await self._store.read(lambda tx: tx.mailbox(login, name))
+        row = await self.rows.get(login, name)
         held = self._held.get(row.id)
         if held is None:
             box = OpenMailbox(self._store, row, self._keywords)

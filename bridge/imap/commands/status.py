@@ -19,21 +19,23 @@ from bridge.store.api import ReadTx
 Figures: TypeAlias = Mapping[str, int | str]
 """What was asked for, by the name of its item."""
 
-# What protocol.status.ITEMS names, one for one.
-FACTS: Final[Mapping[str, Callable[[ReadTx, Mailbox], int | str]]] = {
-    "MESSAGES": lambda tx, row: row.messages,
+# What protocol.status.ITEMS names, one for one, but DELETED-STORAGE.
+FACTS: Final[Mapping[str, Callable[[Mailbox], int | str]]] = {
+    "MESSAGES": lambda row: row.messages,
     # An upper bound where some of them were expunged unseen: no count is worth O(mailbox).
-    "RECENT": lambda tx, row: min(row.messages, max(0, row.uidnext - row.first_recent)),
-    "UIDNEXT": lambda tx, row: row.uidnext,
-    "UIDVALIDITY": lambda tx, row: row.uidvalidity,
-    "UNSEEN": lambda tx, row: row.unseen,
-    "HIGHESTMODSEQ": lambda tx, row: row.highestmodseq,  # RFC 7162 3.1.7
-    "SIZE": lambda tx, row: row.octets,  # RFC 8438 2
-    "DELETED": lambda tx, row: row.deleted,  # RFC 9208 4.1.4, RFC 9051 6.3.11
-    "DELETED-STORAGE": lambda tx, row: tx.deleted_octets(row.id) if row.deleted else 0,
-    "APPENDLIMIT": lambda tx, row: limits.IMAP_APPEND,  # RFC 7889 4: the same everywhere
-    "MAILBOXID": lambda tx, row: f"({mailbox_id(row.id)})",  # RFC 8474 4.3
+    "RECENT": lambda row: min(row.messages, max(0, row.uidnext - row.first_recent)),
+    "UIDNEXT": lambda row: row.uidnext,
+    "UIDVALIDITY": lambda row: row.uidvalidity,
+    "UNSEEN": lambda row: row.unseen,
+    "HIGHESTMODSEQ": lambda row: row.highestmodseq,  # RFC 7162 3.1.7
+    "SIZE": lambda row: row.octets,  # RFC 8438 2
+    "DELETED": lambda row: row.deleted,  # RFC 9208 4.1.4, RFC 9051 6.3.11
+    "APPENDLIMIT": lambda row: limits.IMAP_APPEND,  # RFC 7889 4: the same everywhere
+    "MAILBOXID": lambda row: f"({mailbox_id(row.id)})",  # RFC 8474 4.3
 }
+
+MOVING: Final = frozenset({"RECENT", "DELETED-STORAGE"})
+"""What the row of a mailbox in memory may not say rightly."""
 
 CAPABILITY: Final = {
     "HIGHESTMODSEQ": "CONDSTORE",
@@ -46,6 +48,13 @@ CAPABILITY: Final = {
 
 async def run(session: Session, request: Request, value: Status) -> Reply:
     require_items(session, value.items)
+
+    mailboxes = session.services.mailboxes
+    if MOVING.isdisjoint(value.items) and names.composed(session, value.mailbox) == value.mailbox:
+        row = await mailboxes.rows.get(session.signed_in.id, value.mailbox)
+        known = {item: FACTS[item](row) for item in value.items}
+        session.send(status_response(session.mailbox_name(row.name), value.items, known))
+        return Reply("STATUS completed")
 
     def work(tx: ReadTx) -> tuple[str, Figures]:
         row = names.mailbox(session, tx, value.mailbox)
@@ -67,7 +76,10 @@ def require_items(session: Session, items: tuple[str, ...]) -> None:
 
 def read_figures(tx: ReadTx, row: Mailbox, items: tuple[str, ...]) -> Figures:
     """The items of one mailbox, inside the transaction that read its row."""
-    return {item: FACTS[item](tx, row) for item in items}
+    return {
+        item: FACTS[item](row) if item in FACTS else tx.deleted_octets(row.id) if row.deleted else 0
+        for item in items
+    }
 
 
 def status_response(name: bytes, items: tuple[str, ...], figures: Figures) -> bytes:
