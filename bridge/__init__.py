@@ -5,7 +5,7 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     5  cli  daemon                                            everything; nothing imports them
     4  imap.server  web.server  sync.schedule  transfer       sockets, clocks, files
     3  imap.session/commands/table/view   sync.poll           async, no sockets
-    2  store.api  bus  pop3.client  auth  tls  spool  logs    doors to disk and to others
+    2  store.api  bus  pop3.client  discovery  auth  tls ...  doors to disk and to others
     1  imap.protocol  pop3.protocol  mime  sync.plan  sync.identity  profiles  web.status   pure
     0  model  limits
 
@@ -19,6 +19,8 @@ The map (arrows of import point down only; `tests/test_architecture.py` keeps it
     sync/       what a poll does                auth/       who may sign in, SASL
     web/        the page, health, control       cli/        one file a command
     profiles/   us, told to mail programs       transfer/   import, export, migration
+    discovery/  an address -> POP3 settings     desk.py     what the page asks of the daemon
+    trials.py   accounts before they are saved  arrival.py  a new account, into the config
 """
 
 __version__ = "0.1.0"

@@ -84,6 +84,8 @@ def arrival(
         pop3["oauth"] = dict(oauth)
     if settings.pop3.security is Security.NONE and not config.is_loopback(settings.pop3.host):
         pop3["allow_plaintext"] = True
+    if settings.private_network:
+        pop3["private_network"] = True
     account: dict[str, str | int | bool | Sequence[str] | Item] = {
         "address": str(address),
         "pop3": pop3,

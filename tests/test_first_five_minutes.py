@@ -23,12 +23,12 @@ from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = (ROOT / "docs" / "first-five-minutes.md").read_text()
-ME = "me@example.test"
+ME = "me@example.lan"
 MESSAGES = 7
 SECONDS = 60.0
 PASSWORD = r"(?:[a-km-np-z2-9]{5}-){4}[a-km-np-z2-9]{6}"
 QR_LINE = re.compile(r"\x1b\[38;5;16;48;5;231m[ ▀▄█]+\x1b\[0m")
-NAMES = ("example.test", "*.example.test", "v1.ispdb.net")
+NAMES = ("example.lan", "*.example.lan", "v1.ispdb.net")
 
 
 def answers(net: OtherNet, dovecot: Dovecot, source: str, folder: Path) -> dict[str, str]:
@@ -36,17 +36,17 @@ def answers(net: OtherNet, dovecot: Dovecot, source: str, folder: Path) -> dict[
     if source == "the built-in list":
         table = folder / "providers.toml"
         table.write_text(
-            '[mine]\nname = "Mine"\ndomains = ["example.test"]\nhost = "pop.example.test"\n'
+            '[mine]\nname = "Mine"\ndomains = ["example.lan"]\nhost = "pop.example.lan"\n'
             f'port = {dovecot.pop3s_port}\nusername = "{dovecot.username}"\nsource = "this test"\n'
         )
         return {"POPBRIDGE_PROVIDERS": str(table)}
-    if source == "autoconfig.example.test":
-        net.pages["https://autoconfig.example.test/mail/config-v1.1.xml"] = document(
-            "pop.example.test", port=dovecot.pop3s_port, username=dovecot.username
+    if source == "autoconfig.example.lan":
+        net.pages["https://autoconfig.example.lan/mail/config-v1.1.xml"] = document(
+            "pop.example.lan", port=dovecot.pop3s_port, username=dovecot.username
         )
     else:
-        net.records["_pop3s._tcp.example.test", "SRV"] = [
-            f"0 0 {dovecot.pop3s_port} pop.example.test."
+        net.records["_pop3s._tcp.example.lan", "SRV"] = [
+            f"0 0 {dovecot.pop3s_port} pop.example.lan."
         ]
     return {}
 
@@ -55,8 +55,8 @@ def answers(net: OtherNet, dovecot: Dovecot, source: str, folder: Path) -> dict[
     "source",
     [
         "the built-in list",
-        "autoconfig.example.test",
-        "the SRV record _pop3s._tcp.example.test",
+        "autoconfig.example.lan",
+        "the SRV record _pop3s._tcp.example.lan",
     ],
 )
 async def test_from_an_address_to_mail_on_a_phone(tmp_path: Path, source: str) -> None:
@@ -124,7 +124,7 @@ def shown(drawn: str, home: Path) -> list[str]:
         (r"\(Port \d+,", "(Port 1993,"),
         (r"IMAP     \S+(?: \([^)]*\))? port \d+", "IMAP     192.168.1.20 port 1993"),
         (r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", "4F:1C:...:A2"),
-        (r"pop\.example\.test:\d+", "pop.example.test:995"),
+        (r"pop\.example\.lan:\d+", "pop.example.lan:995"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:8025"),
         (r"Start it with: .* --config \S*/home/", "Start it with: popbridge run --config ~/"),
         (r"popbridge \d+\.\d+\.\d+", "popbridge 0.1.0"),
@@ -135,5 +135,5 @@ def shown(drawn: str, home: Path) -> list[str]:
 
 def transcript() -> list[str]:
     """The lines of the document's first dialogue, below the command."""
-    block = DOCUMENT.partition("```\n$ popbridge setup me@example.test\n")[2].partition("```")[0]
+    block = DOCUMENT.partition("```\n$ popbridge setup me@example.lan\n")[2].partition("```")[0]
     return [line.rstrip() for line in block.strip().split("\n")]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge import __version__, config, logs
@@ -39,6 +40,8 @@ from bridge.model import Progress, Secret
 from bridge.profiles.qr import qr_terminal
 
 _LOOK_SECONDS = 0.5
+_PORT_TRIES = 5
+_SHOWN_FIRST = 200  # messages that a first sync brings before the others
 _WEB_PORT = 8025
 _PORTS = {"listen": ("127.0.0.1", 1143), "listen_tls": ("0.0.0.0", 1993)}  # noqa: S104  # TLS, for the house
 
@@ -63,7 +66,7 @@ class Setup:
             raise Failure(Exit.USAGE, str(error)) from None
         path = _config_path(self.o.config)
         is_new = not path.exists()
-        settings, top, page = self._base(path, is_new=is_new)
+        settings, _, _ = self._base(path, is_new=is_new)
         self.t.say(
             "head",
             version=__version__,
@@ -87,7 +90,8 @@ class Setup:
         made = _missing(settings.data_dir)
         done = False
         try:
-            async with self._quiet_house(path, settings, is_new=is_new) as house:
+            async with contextlib.AsyncExitStack() as stack:
+                house, settings, top, page = await self._opened(stack, path, is_new=is_new)
                 login = LogIn(self.t, self.settings)
                 new = await login.run(house, path, address)
                 self.password = login.password
@@ -114,8 +118,11 @@ class Setup:
         else:
             self.t.say("more devices")
 
-    def _base(self, path: Path, *, is_new: bool) -> tuple[Config, Item | None, Secret | None]:
-        """The config to begin with; of a new one also its keys, and the page's password."""
+    def _base(
+        self, path: Path, *, is_new: bool, turn: int = 0
+    ) -> tuple[Config, Item | None, Secret | None]:
+        """The config to begin with; of a new one also its keys, and the page's password. Each
+        `turn` looks for free ports further on."""
         if not is_new:
             if self.o.data_dir is not None:
                 raise Failure(Exit.USAGE, f"--data-dir is for a new config, and {path} is there")
@@ -124,12 +131,13 @@ class Setup:
         default = config.Config(accounts=()).data_dir
         data_dir = (self.o.data_dir or default).expanduser().absolute()
         top["data_dir"] = str(data_dir)
-        imap = {key: [f"{host}:{free(host, port)}"] for key, (host, port) in _PORTS.items()}
+        ahead = 20 * turn
+        imap = {key: [f"{host}:{free(host, port + ahead)}"] for key, (host, port) in _PORTS.items()}
         usual = {key: [f"{host}:{port}"] for key, (host, port) in _PORTS.items()}
         if other := {key: places for key, places in imap.items() if places != usual[key]}:
             top["imap"] = other
         page = new_password()
-        web = f"127.0.0.1:{free('127.0.0.1', _WEB_PORT)}"
+        web = f"127.0.0.1:{free('127.0.0.1', _WEB_PORT + ahead)}"
         top["web"] = {"listen": web, "password_file": "secrets/page"}
         settings = config.Config.model_validate(
             {
@@ -141,15 +149,23 @@ class Setup:
         )
         return settings, top, page
 
-    @contextlib.asynccontextmanager
-    async def _quiet_house(
-        self, path: Path, settings: Config, *, is_new: bool
-    ) -> AsyncIterator[House]:
-        """A daemon in here logs nothing: what goes wrong is said."""
-        with Path("/dev/null").open("w") as nowhere:  # noqa: ASYNC230  # opens at once
-            logs.configure(stream=nowhere)
-            async with house(path, settings, is_new=is_new) as found:
-                yield found
+    async def _opened(
+        self, stack: contextlib.AsyncExitStack, path: Path, *, is_new: bool
+    ) -> tuple[House, Config, Item | None, Secret | None]:
+        """A daemon, and what it was begun with. One in here logs nothing: what goes wrong is said.
+        Where somebody took a port meanwhile, a new config gets other ones."""
+        nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: ASYNC230, SIM115  # at once
+        logs.configure(stream=nowhere)
+        for turn in range(_PORT_TRIES):
+            settings, top, page = self._base(path, is_new=is_new, turn=turn)
+            try:
+                found = await stack.enter_async_context(house(path, settings, is_new=is_new))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not is_new or turn == _PORT_TRIES - 1:
+                    raise
+            else:
+                return found, settings, top, page
+        raise AssertionError("the last try returns or raises")
 
     # --- what stays -------------------------------------------------------------------------
 
@@ -208,12 +224,14 @@ class Setup:
         if not self.o.start:
             self.t.say("later", command=command)
             return
-        self.wants_service = service.is_possible() and await self.t.ask("start", False)
-        foreground = not self.wants_service and not self.o.as_json
+        possible = await asyncio.to_thread(service.is_possible)
+        self.wants_service = possible and await self.t.ask("start", False)
+        foreground = not possible and not self.o.as_json
+        if possible and not self.wants_service and not self.o.as_json:
+            self.t.say("later", command=command)
+            return
         if foreground and not self.t.interactive and not self.o.yes:
             self.t.say("no service", command=command)
-            return
-        if self.o.as_json:
             return
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -253,18 +271,22 @@ class Setup:
             print()
         status = await house.status()
         stored = [e.account.stored for e in status.accounts if e.account.address == str(address)]
+        self.t.said["stored"] = sum(stored)
         self.t.say("synced", messages=f"{sum(stored):,}")
 
     def _show(self, now: Progress, before: str) -> str:
         """One line that is drawn again on a terminal, a new one every tenth elsewhere."""
-        if not now.todo:
+        if not now.todo or self.o.as_json:
             return before
+        if not before and now.todo > _SHOWN_FIRST:
+            self.t.say("newest")
         tenth = 16 * now.done // now.todo
         bar = "#" * tenth + "-" * (16 - tenth)
         left = now.seconds_left
-        eta = (
-            "" if left is None else f"   {left / 60:.0f} min" if left >= 90 else f"   {left:.0f} s"
-        )
+        eta = ""
+        if left is not None:
+            span = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+            eta = "   " + self.t.words("about", span=span)
         text = (
             f"{self.t.words('first sync')}   {bar}   {now.done:,}/{now.todo:,}   "
             f"{size(now.octets)}   {size(int(now.rate))}/s{eta}"

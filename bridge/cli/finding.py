@@ -16,6 +16,7 @@ from bridge.discovery.find import Found, Settings, find
 from bridge.discovery.providers import of_host
 from bridge.discovery.sources import Net, from_file
 from bridge.model import Endpoint, Security
+from bridge.pop3.addresses import may_be_asked
 from bridge.pop3.client import Pop3Session
 from bridge.pop3.errors import Pop3Error
 from bridge.profiles.settings import MailServer
@@ -28,6 +29,10 @@ async def find_settings(talk: Talk, address: Address) -> Settings:
     finding = _Finding(talk)
     finding.settings = await finding.find(address)
     await finding.introduce()
+    if await finding.is_private():
+        if talk.o.host is None and not await talk.ask("private", False):
+            raise Failure(Exit.USAGE, talk.words("not saved"))
+        finding.settings = replace(finding.settings, private_network=True)
     return finding.settings
 
 
@@ -129,6 +134,20 @@ class _Finding:
             raise Failure(Exit.USAGE, self.t.words("not saved"))
         if not found.proved and not await self.t.ask("unproved", True):
             raise Failure(Exit.USAGE, self.t.words("not saved"))
+
+    async def is_private(self) -> bool:
+        """Whether a public name leads into a private network: no password goes there unasked."""
+        pop3 = self.settings.pop3
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(pop3.host, pop3.port)
+        except (OSError, UnicodeError):
+            return False  # the login says so
+        places = [str(each[4][0]) for each in found]
+        host = pop3.host
+        if any(may_be_asked(host, each, private=False) for each in places):
+            return False
+        self.t.say("leads", host=host, places=", ".join(sorted(set(places))[:3]))
+        return True
 
 
 def net() -> Net:

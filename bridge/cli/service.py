@@ -16,6 +16,7 @@ from pathlib import Path
 NAME = "popbridge.service"
 _SECONDS = 30.0
 
+# The same as docs/systemd/popbridge-user.service, which says why.
 _UNIT = """\
 [Unit]
 Description=popbridge, POP3 mailboxes over IMAP
@@ -23,12 +24,27 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+Type=notify
 ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+SyslogIdentifier=popbridge
+WatchdogSec=60
+TimeoutStopSec=15
 Restart=on-failure
 RestartSec=10
 RestartPreventExitStatus=64 78
-UMask=0077
+
 NoNewPrivileges=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+UMask=0077
 
 [Install]
 WantedBy=default.target

@@ -50,6 +50,14 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "These settings come from an unsigned source. Send the password there? ",
         "Diese Angaben stammen aus einer ungesicherten Quelle. Das Passwort dorthin senden? ",
     ),
+    "leads": (
+        "  {host} leads into a private network ({places}).",
+        "  {host} führt in ein privates Netz ({places}).",
+    ),
+    "private": (
+        "Is your mail server there? ",
+        "Steht Ihr Mailserver dort? ",
+    ),
     "plaintext": (
         "This server has no TLS: password and mail cross the network in clear. Go on? ",
         "Dieser Server hat kein TLS: Passwort und Mail gehen unverschlüsselt durchs Netz. Weiter? ",
@@ -170,6 +178,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Der laufende Dienst hat das Konto übernommen.",
     ),
     "first sync": ("First sync", "Erster Abgleich"),
+    "about": ("about {span}", "etwa {span}"),
     "newest": (
         "Newest mail first: it is readable in your mail program already.",
         "Neueste Mail zuerst: sie ist in Ihrem Mailprogramm schon lesbar.",

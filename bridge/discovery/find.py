@@ -40,7 +40,8 @@ _GUESSES = ("pop", "pop3", "mail")
 class Settings:
     """How mail of an address is fetched, and where that was found (`source`, such as "the
     built-in list"). `interval` is in seconds: the least that is known, or 0. `provider` is the row
-    of the table, `help` has pages about switching POP3 on."""
+    of the table, `help` has pages about switching POP3 on. `private_network`: a person agreed that
+    the name leads into one."""
 
     pop3: MailServer
     source: str
@@ -50,6 +51,7 @@ class Settings:
     provider: Provider | None = None
     oauth: bool = False
     help: Sequence[str] = ()
+    private_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from bridge import config, tls
-from bridge.cli import service, words
+from bridge.cli import arriving, ports, service, words
 from bridge.cli.main import main
 from bridge.daemon import Daemon
 from bridge.discovery import providers
@@ -147,6 +148,7 @@ def test_what_a_program_is_told(home: Home, run: Any, dovecot: Dovecot) -> None:
     assert qr[2][2:] == [device["imap"]["tls_port"], 3, 1, ME, "", device["password"]]
     assert qr[3][0][0][1:3] == ["smtp.mine.test", 465]
     assert said["start"] == service.command(home.config)
+    assert (said["stored"], said["service"]) == (MESSAGES, False)
     # what is on disk is private, and says what was found
     modes = {each: stat.S_IMODE((home.folder / each).stat().st_mode) for each in home.files()}
     private = {
@@ -163,6 +165,20 @@ def test_what_a_program_is_told(home: Home, run: Any, dovecot: Dovecot) -> None:
     code, out, _ = setup(home, run, "--json")
     assert (code, parsed(out)["already"]) == (0, True)
     assert home.config.read_bytes() == before
+
+
+def test_a_port_that_somebody_takes_meanwhile(
+    home: Home, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        there = taken.getsockname()[1]
+        monkeypatch.setattr(
+            arriving, "free", lambda host, port: there if port == 1143 else ports.free(host, port)
+        )
+        code, out, err = setup(home, run, "--json", "--no-start")
+        assert (code, err) == (0, "")
+        assert parsed(out)["device"]["imap"]["port"] not in (there, 1143)
+        assert config.load(home.config).imap.listen[0].port != there
 
 
 def test_german(home: Home, run: Any, dovecot: Dovecot) -> None:
@@ -193,6 +209,18 @@ def test_every_text_has_the_same_names_in_both_languages() -> None:
         assert english != german
 
 
+async def setup_process(home: Home) -> tuple[int | None, Mapping[str, Any]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge"),
+        *("setup", ME, "--password-file", str(home.password), "--json"),
+        stdout=subprocess.PIPE,
+        env=os.environ | home.env,
+        cwd=ROOT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, parsed(out.decode())
+
+
 async def test_a_second_account_beside_a_daemon_that_runs(
     home: Home, dovecot: Dovecot, tmp_path: Path
 ) -> None:
@@ -206,16 +234,14 @@ async def test_a_second_account_beside_a_daemon_that_runs(
     daemon = Daemon(config.load(home.config))
     daemon.config_path = home.config
     async with daemon:
-        arguments = ("setup", ME, "--password-file", str(home.password), "--json")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bridge", *arguments),
-            stdout=subprocess.PIPE,
-            env=os.environ | home.env,
-            cwd=ROOT,
-        )
-        out, _ = await process.communicate()
-        said = parsed(out.decode())
-        assert (process.returncode, said["messages"]) == (0, 7)
+        before = home.config.read_bytes()
+        home.password.write_text("wrong\n")
+        code, said = await setup_process(home)
+        assert (code, said["code"]) == (77, 77)
+        assert (home.config.read_bytes(), daemon.config.accounts) == (before, ())
+        home.password.write_text(dovecot.password + "\n")
+        code, said = await setup_process(home)
+        assert (code, said["messages"]) == (0, 7)
         assert [each.address for each in daemon.config.accounts] == [ME]
         assert daemon.config.accounts[0].password().reveal() == dovecot.password
         (state,) = await daemon.devices(ME)
@@ -249,6 +275,26 @@ def test_found_by_srv_and_agreed_to(
         assert code == 69
         assert "pop.srv.test" in err  # no such host, and the password went nowhere
         assert home.files() == set()
+
+
+def test_a_public_name_that_leads_into_a_private_network(
+    home: Home, run: Any, dovecot: Dovecot, monkeypatch: Any
+) -> None:
+    real = socket.getaddrinfo
+
+    def here(host: Any, *more: Any, **named: Any) -> Any:
+        return real("127.0.0.1" if host == "pop.srv.test" else host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
+    home.provide(dovecot)
+    home.table.write_text(home.table.read_text().replace(f'"{dovecot.host}"', '"pop.srv.test"'))
+    providers.table.cache_clear()
+    code, out, err = setup(home, run)
+    assert (code, err) == (64, "popbridge: Nothing was saved.\n")
+    assert "  pop.srv.test leads into a private network (127.0.0.1).\n" in out
+    code, _, err = setup(home, run, "--yes", "--no-start")
+    assert (code, err) == (0, "")
+    assert config.load(home.config).accounts[0].endpoint.private_network
 
 
 def test_found_by_autoconfig(home: Home, run: Any, monkeypatch: Any) -> None:
@@ -419,7 +465,15 @@ def test_a_service_of_the_user(home: Home, run: Any, systemd: Path) -> None:
         "loginctl enable-linger",
     ]
     unit = home.folder / ".config" / "systemd" / "user" / "popbridge.service"
-    assert f"ExecStart={service.command(home.config)}\n" in unit.read_text()
+    text = unit.read_text()
+    assert f"ExecStart={service.command(home.config)}\n" in text
+    documented = (ROOT / "docs" / "systemd" / "popbridge-user.service").read_text()
+
+    def settings_of(unit: str) -> list[str]:
+        lines = unit[unit.index("[Unit]") :].splitlines()
+        return [line for line in lines if line and not line.startswith("ExecStart=")]
+
+    assert settings_of(text) == settings_of(documented)
 
 
 def test_somebody_elses_unit_stays(home: Home, run: Any, systemd: Path) -> None:

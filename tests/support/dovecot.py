@@ -200,7 +200,9 @@ class Dovecot:
         (self.folder / "run").mkdir()
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_pem))
-        leaf = authority.issue_cert("127.0.0.1", "::1", "localhost", "pop.example.test")
+        leaf = authority.issue_cert(
+            "127.0.0.1", "::1", "localhost", "pop.example.lan", "pop.srv.test"
+        )
         leaf.private_key_pem.write_to_path(str(self.folder / "key.pem"))
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         (self.folder / "cert.pem").write_bytes(chain)

@@ -1,4 +1,4 @@
-"""On the PYTHONPATH of a process under test: names below .test are this machine.
+"""On the PYTHONPATH of a process under test: names below .test and .lan are this machine.
 
 Only for asyncio's own loop; uvloop asks the system by itself.
 """
@@ -12,7 +12,7 @@ _real = socket.getaddrinfo
 
 
 def _getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
-    if isinstance(host, str) and host.endswith(".test"):
+    if isinstance(host, str) and host.endswith((".test", ".lan")):
         host = "127.0.0.1"
     return _real(host, *more, **named)
 
