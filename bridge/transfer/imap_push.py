@@ -10,6 +10,9 @@ Rules:
   in its header decide.
 - Only messages that could be ours, by size or date, are fetched to be compared; a journal keeps
   what was seen, for UIDs never change their bytes.
+- A server may go on taking what was on its way when a connection broke or a run was killed, after
+  the next survey has looked. So at the end what came since the push began (the base, in the
+  journal) and is there once too often is removed again.
 - A NO for one message is its failure and the others go on; [OVERQUOTA] ends the push; a server that
   asks for patience gets it. A connection that brings nothing `TRIES` times in a row is given up.
 """
@@ -21,6 +24,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bridge.imap.protocol.numbers import format_ranges
 from bridge.model import Secret, Sink
 from bridge.transfer import imap_wire
 from bridge.transfer.door import Door, Folder, Kept, all_entries
@@ -32,6 +36,7 @@ from bridge.transfer.journal import Journal
 from bridge.transfer.tally import Tally
 
 TRIES = 6
+_LATE_SECONDS = 1.0
 _COMMANDS = 32  # APPENDs that wait for their answer
 _OCTETS = 4 * 1024 * 1024  # of them
 _BATCH = 32  # messages of one MULTIAPPEND
@@ -49,6 +54,7 @@ class Remote:
 
     name: str
     validity: int = 0
+    uidnext: int = 0
     all_keywords: bool = True
     keywords: frozenset[str] = frozenset()
     messages: dict[int, bytes] = field(default_factory=dict)  # UID -> digest of ours
@@ -120,6 +126,8 @@ class Pusher:
                 if remote is None:  # a dry run, and the mailbox is not there
                     self._tally.done += len(job.entries)
                     return
+                if job.first is None and self._base(remote) is not None:
+                    await self._pause(_LATE_SECONDS)  # a run was cut: what was on its way arrives
                 await self._survey(client, remote, job)
                 missing = _missing(job, remote)
                 if job.first is None:
@@ -131,7 +139,12 @@ class Pusher:
                 self._tally.done -= len(missing)
                 if not missing:
                     await self._compare(client, remote, job)
+                    if self._base(remote) is not None:
+                        await self._remove_doubles(client, remote, job)
+                        self._journal.set_base(remote.name, remote.validity, None)
                     break
+                if self._base(remote) is None:
+                    self._journal.set_base(remote.name, remote.validity, remote.uidnext)
                 if len(missing) < left:
                     tries, left = 0, len(missing)
                 if tries >= TRIES:
@@ -206,6 +219,8 @@ class Pusher:
         def note(response: Response) -> None:
             if response.code == b"UIDVALIDITY":
                 remote.validity = number(response.argument)
+            elif response.code == b"UIDNEXT":
+                remote.uidnext = number(response.argument)
             elif response.code == b"PERMANENTFLAGS":
                 words = response.argument.strip(b"()").split()
                 remote.all_keywords = b"\\*" in words
@@ -240,6 +255,7 @@ class Pusher:
             else:
                 foreign[uid] = digest
         remote.messages = {uid: each.digest for uid, each in known.items() if uid in sizes}
+        remote.uidnext = max(remote.uidnext, *(uid + 1 for uid in sizes), 1)
         await self._changed(client, remote, job, {uid: dates[uid] for uid in (*others, *foreign)})
         for uid, digest in foreign.items():
             if uid not in known:  # it need not be looked at again
@@ -395,6 +411,35 @@ class Pusher:
             if differs and all(differs):
                 self._tally.note(f"{remote.name} UID {uid}: {differs[0]}")
                 self._tally.skipped["sent, and not with all its flags, keywords or date"] += 1
+
+    # --- once, and not twice --------------------------------------------------------------
+
+    def _base(self, remote: Remote) -> int | None:
+        return self._journal.base(remote.name, remote.validity)
+
+    async def _remove_doubles(self, client: ImapClient, remote: Remote, job: _Job) -> None:
+        """Removes what is there more often than here, of what came since the push began."""
+        base = self._base(remote) or remote.uidnext
+        wanted = Counter(each.digest for each in job.entries)
+        there = Counter(remote.messages.values())
+        doomed = []
+        for uid in sorted(remote.messages, reverse=True):
+            digest = remote.messages[uid]
+            if uid >= base and wanted[digest] and there[digest] > wanted[digest]:
+                there[digest] -= 1
+                doomed.append(uid)
+        if not doomed:
+            return
+        uids = format_ranges(sorted(doomed))
+        if b"UIDPLUS" not in client.capabilities:
+            # EXPUNGE takes all that is marked (RFC 3501 6.4.3): it must be ours alone.
+            async for response in client.fetch(b"UID SEARCH DELETED"):
+                if response.kind == b"SEARCH" and len(response.tokens) > 1:
+                    self._tally.note(f"{remote.name}: {len(doomed)} messages are there twice")
+                    return
+        await client.command(b"UID STORE %b +FLAGS.SILENT (\\Deleted)" % uids)
+        uidplus = b"UIDPLUS" in client.capabilities  # RFC 4315 2.1
+        await client.command(b"UID EXPUNGE " + uids if uidplus else b"EXPUNGE")
 
 
 _PATIENT_WORDS = ("throttl", "try again", "too many", "temporar")

@@ -1,6 +1,8 @@
 """What is known of messages at another server: a file of lines, added to as facts come.
 
     {"mailbox": "INBOX", "validity": 7, "uid": 12, "sha256": "ab...", "sure": true}
+    {"mailbox": "INBOX", "validity": 7, "base": 12}       what we bring has this UID or a higher one
+    {"mailbox": "INBOX", "validity": 7, "base": null}     and all of it is there, each once
 
 A UID of a mailbox never shows other bytes (RFC 3501 2.3.1.1), so a line stays true until
 UIDVALIDITY changes. The journal saves looking at everything again; were it lost, everything would
@@ -30,6 +32,7 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         """Raises OSError. None keeps it in memory only."""
         self._known: dict[tuple[str, int], dict[int, Known]] = {}
+        self._bases: dict[tuple[str, int], int | None] = {}
         self._file: BinaryIO | None = None
         if path is None:
             return
@@ -50,16 +53,22 @@ class Journal:
 
     def add(self, mailbox: str, validity: int, uid: int, digest: bytes, *, sure: bool) -> None:
         self.known(mailbox, validity)[uid] = Known(digest, sure)
-        if self._file is None:
-            return
-        line = {
-            "mailbox": mailbox,
-            "validity": validity,
-            "uid": uid,
-            "sha256": digest.hex(),
-            "sure": sure,
-        }
-        self._file.write(json.dumps(line).encode() + b"\n")
+        self._write(mailbox, validity, uid=uid, sha256=digest.hex(), sure=sure)
+
+    def base(self, mailbox: str, validity: int) -> int | None:
+        """The first UID that something of ours can have there; None while nothing is under way."""
+        return self._bases.get((mailbox, validity))
+
+    def set_base(self, mailbox: str, validity: int, base: int | None) -> None:
+        """Is on disk at once: what follows may be killed."""
+        self._bases[mailbox, validity] = base
+        self._write(mailbox, validity, base=base)
+        self.flush()
+
+    def _write(self, mailbox: str, validity: int, **said: object) -> None:
+        if self._file is not None:
+            line = {"mailbox": mailbox, "validity": validity, **said}
+            self._file.write(json.dumps(line).encode() + b"\n")
 
     def flush(self) -> None:
         if self._file is not None:
@@ -69,6 +78,9 @@ class Journal:
         try:
             said = json.loads(line)
             key = str(said["mailbox"]), int(said["validity"])
+            if "base" in said:
+                self._bases[key] = None if said["base"] is None else int(said["base"])
+                return
             digest = bytes.fromhex(said["sha256"])
             self._known.setdefault(key, {})[int(said["uid"])] = Known(digest, bool(said["sure"]))
         except (ValueError, KeyError, TypeError):

@@ -3,6 +3,7 @@
     async with ImapTarget() as target:
         target.cut_after = 1000      # octets that it takes of each connection, then it is gone
         target.drop_answers = 2      # so many APPENDs are stored and never answered
+        target.late = 1              # so many APPENDs are stored once another connection appends
         target.answer = lambda raw: b"NO [OVERQUOTA] full"   # or None: store it
         ...
         target.mailboxes["INBOX"]    # what it holds
@@ -43,6 +44,7 @@ class ImapTarget:
     capabilities: bytes = b"IMAP4rev1 LITERAL+ MULTIAPPEND UIDPLUS"
     cut_after: int | None = None
     drop_answers: int = 0
+    late: int = 0
     answer: Callable[[bytes], bytes | None] = lambda _: None
     greeting: bytes = b"* OK ready\r\n"
     silent: bool = False
@@ -53,6 +55,7 @@ class ImapTarget:
     appends: int = 0
     mailboxes: dict[str, list[Held]] = field(default_factory=lambda: {"INBOX": []})
     _uid: int = 0
+    _waiting: list[tuple[str, list[tuple[bytes, bytes, bytes]]]] = field(default_factory=list)
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -147,8 +150,10 @@ class _Session:
             case b"SELECT" | b"EXAMINE":
                 self._selected = _name(rest)
                 return b"* OK [UIDVALIDITY 7] .\r\n* OK [PERMANENTFLAGS (\\Seen \\*)] .\r\n"
-            case b"UID":
+            case b"UID" if b" FETCH " in rest:
                 return self._fetched(rest)
+            case b"UID" | b"EXPUNGE":
+                return self._marked(rest)
         return b""
 
     def _fetched(self, rest: bytes) -> bytes:
@@ -185,11 +190,13 @@ class _Session:
         if refusal is not None:
             self._writer.write(tag + b" " + refusal + b"\r\n")
             return
-        uids = []
-        for octets, flags, date in taken:
-            target._uid += 1
-            uids.append(target._uid)
-            target.mailboxes[name].append(Held(target._uid, octets, flags, date))
+        if target.late:
+            target.late -= 1
+            target._waiting.append((name, taken))
+            raise _Gone
+        while target._waiting:
+            self._store(*target._waiting.pop())
+        uids = self._store(name, taken)
         if target.drop_answers:
             target.drop_answers -= 1
             raise _Gone
@@ -197,6 +204,31 @@ class _Session:
         if b"UIDPLUS" in target.capabilities:
             code = b"[APPENDUID 7 %d:%d] " % (uids[0], uids[-1])
         self._writer.write(tag + b" OK " + code + b"done\r\n")
+
+    def _store(self, name: str, taken: list[tuple[bytes, bytes, bytes]]) -> list[int]:
+        target = self._target
+        uids = []
+        for octets, flags, date in taken:
+            target._uid += 1
+            uids.append(target._uid)
+            target.mailboxes[name].append(Held(target._uid, octets, flags, date))
+        return uids
+
+    def _marked(self, rest: bytes) -> bytes:
+        """UID SEARCH DELETED, UID STORE, UID EXPUNGE and EXPUNGE."""
+        box = self._target.mailboxes[self._selected]
+        words = rest.upper().split()
+        deleted = [each for each in box if b"\\Deleted" in each.flags]
+        if b"SEARCH" in words:
+            return b"* SEARCH%b\r\n" % b"".join(b" %d" % each.uid for each in deleted)
+        asked = words[2] if words[0] == b"UID" else b"1:*"
+        among = [e for e in box if any(_within(e.uid, part) for part in asked.split(b","))]
+        for each in among:
+            if b"STORE" in words:
+                each.flags += b" \\Deleted"
+            elif each in deleted:
+                box.remove(each)
+        return b""
 
 
 def _name(rest: bytes) -> str:

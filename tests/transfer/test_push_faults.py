@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,28 @@ async def test_what_was_stored_and_not_acknowledged_is_not_sent_again(
         assert Counter(target.held()) == Counter(raws)
         assert (tally.seen, tally.done, tally.failed) == (5, 5, 0)
         assert not tally.skipped
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_a_server_takes_after_the_next_look_is_there_once(
+    house: House, tmp_path: Path, form: str
+) -> None:
+    raws = await fill(house)
+    async with ImapTarget(FORMS[form]) as target:
+        await push(house, target)
+        # One lies there twice before we come, and stays so.
+        theirs = next(each for each in target.mailboxes["INBOX"] if each.octets == raws[0])
+        target.mailboxes["INBOX"] = [replace(theirs, uid=1), replace(theirs, uid=2)]
+        target.late = 2
+        tally, _ = await push(house, target, tmp_path / "journal")
+        assert Counter(target.held()) == Counter([*raws, raws[0]])
+        assert (tally.seen, tally.done, tally.already, tally.failed) == (5, 4, 1, 0)
+        again, _ = await push(house, target, tmp_path / "journal")
+        assert (again.done, again.already) == (0, 5)
+        # What somebody copies there later is theirs.
+        target.mailboxes["INBOX"].append(replace(target.mailboxes["INBOX"][-1], uid=900))
+        await push(house, target, tmp_path / "journal")
+        assert len(target.held()) == 7
 
 
 async def test_a_message_that_is_refused_is_counted_and_the_others_go(house: House) -> None:
