@@ -24,9 +24,9 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at versions, permissions, clock, ports, DNS, certificate, disk and providers.
+    """Look at versions, config, permissions, clock, ports, DNS, certificate, disk and providers.
 
-    Ends with 0 when all is well, 1 when something is to be done, 78 with a broken config.
+    Ends with 0 when all is well, 1 when something is to be done.
     """
     import asyncio
     from dataclasses import asdict

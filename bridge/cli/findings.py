@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from bridge.config import AccountConfig, Config
+    from bridge.config import AccountConfig, Config, ConfigError
     from bridge.discovery.sources import Net
 
 _SQLITE: Final = (3, 51, 3)  # sqlite.org/releaselog/3_51_3.html: a WAL that is reset twice
@@ -45,15 +45,18 @@ class Finding:
 
 async def examine(path: Path | None, *, verify: bool, offline: bool) -> Sequence[Finding]:
     from bridge.cli.finding import net
-    from bridge.config import find, load
+    from bridge.config import ConfigError, find, load
     from bridge.store.opening import engine_version
 
     config_path = find(path)
-    settings = load(config_path)
+    found = [python(sys.version_info[:3]), sqlite(engine_version())]
+    try:
+        settings = load(config_path)
+    except ConfigError as error:
+        return [*found, *mistakes(error)]
     running = await asyncio.to_thread(_is_running, settings.data_dir)
-    found = [
-        python(sys.version_info[:3]),
-        sqlite(engine_version()),
+    found += [
+        Finding("config", f"{config_path} is right"),
         Finding("daemon", "is running" if running else "is not running"),
         *permissions(settings),
         *ports(settings, running=running),
@@ -71,6 +74,14 @@ async def examine(path: Path | None, *, verify: bool, offline: bool) -> Sequence
     if running:
         found += await asyncio.to_thread(accounts, config_path)
     return found
+
+
+def mistakes(error: ConfigError) -> Iterator[Finding]:
+    """What is wrong with the config, also who may read its secrets."""
+    for each in error.mistakes:
+        key = f" {each.key}" if each.key else ""
+        said = f"{each.file}:{each.line}:{each.column}{key}: {each.text}"
+        yield Finding("config", said, each.advice)
 
 
 # --- this machine -------------------------------------------------------------------------

@@ -83,8 +83,23 @@ def test_all_of_it_without_a_daemon(
     assert code == 0
     assert {each["topic"] for each in found} >= {"SQLite", "disk", "certificate", "clock"}
     assert all(each["ok"] for each in found)
-    path.write_text("accounts: 5\n")
-    assert run(capsys, "doctor", "--config", str(path))[0] == 78
+
+
+def test_a_config_that_is_broken_and_a_secret_that_others_can_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x\n")
+    secret.chmod(0o644)
+    pop3 = {"host": "h", "username": "u", "password_file": str(secret)}
+    path = written(tmp_path, accounts=[{"address": "me@x.test", "pop3": pop3}], databse="sqlite")
+    code, out, _ = run(capsys, "doctor", "--json", "--config", str(path))
+    assert code == 1
+    found = [each for each in json.loads(out) if each["topic"] == "config"]
+    said = "".join(each["said"] for each in found)
+    assert "databse: is not known" in said
+    assert "can be read by others (mode 0644)" in said
+    assert f"chmod 600 {secret}" in [each["next_step"] for each in found]
 
 
 async def test_beside_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
