@@ -42,6 +42,7 @@ REFUSED_LOGIN_SECONDS = 3600.0
 DOUBTFUL_SECONDS = 900.0  # after the first refusal that follows a success: maybe it was too soon
 PERMANENT_SECONDS = 24 * 3600.0
 IN_USE_SECONDS = 120.0  # doubles up to the interval
+INTEREST_LEAST_SECONDS = 60.0  # since the last login: Courier announces LOGIN-DELAY 10
 INTEREST_SECONDS = (
     600.0  # since the last login, where no minimum is known; also while there is more
 )
@@ -224,7 +225,9 @@ class Schedule:
                 continue
             if lane.last is not None and lane.last.error:
                 continue
-            least = self._least(lane) or min(INTEREST_SECONDS, lane.job.interval)
+            known = self._least(lane)
+            wanted = INTEREST_LEAST_SECONDS if known else INTEREST_SECONDS
+            least = max(known, min(wanted, lane.job.interval))
             when = max(self._clock.time(), lane.attempted + least)
             if when < lane.due:
                 self._plan(lane, when - self._clock.time())

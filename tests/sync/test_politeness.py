@@ -224,6 +224,17 @@ async def test_a_device_that_looks_all_day_causes_no_early_login(world: World) -
         assert all(later - earlier >= minimum for earlier, later in itertools.pairwise(times))
 
 
+async def test_a_device_that_looks_at_a_patient_server_polls_once_a_minute(world: World) -> None:
+    """Courier announces LOGIN-DELAY 10."""
+    world.provider.least_interval = 10
+    world.schedule.update([job()])
+    for _ in range(60):
+        world.schedule.interest(LoginId(1))
+        await world.clock.advance(10)
+    assert len(world.provider.polls) == 11
+    assert world.early(60) == 0
+
+
 async def test_a_device_that_looks_does_not_hammer_what_fails(world: World) -> None:
     world.provider.error_class = "auth"
     world.schedule.update([job()])
