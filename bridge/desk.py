@@ -27,7 +27,7 @@ from bridge.config.edit import CannotEdit
 from bridge.discovery.address import Address, NotAnAddress, parse
 from bridge.model import MaildropFacts, PollReport, Secret, Security
 from bridge.profiles.access import Access
-from bridge.profiles.settings import MailServer
+from bridge.profiles.settings import ClientSettings, MailServer
 from bridge.store.api import StoreError
 from bridge.tls import ServerCertificate
 from bridge.web.devices import NewDevice
@@ -216,6 +216,11 @@ class RealDesk:
         return self._sign_ins.get(address)
 
     # --- devices --------------------------------------------------------------------------
+
+    async def clients(self) -> Sequence[ClientSettings]:
+        config, reach = self._house.config, self._house.access
+        names = dict.fromkeys(each.login_name for each in config.accounts)
+        return [client for name in names for client in config.clients(name, reach)]
 
     async def logins(self) -> Sequence[str]:
         return [each.name for each in self._house.config.logins]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -39,10 +39,13 @@ _TOO_LONG = 413, "That is too long.\n"
 
 class Guard:
     """An ASGI application around another. `names` are those of this machine, beside localhost;
-    its addresses need not be listed."""
+    its addresses need not be listed. `without_origin` are paths where a POST changes nothing."""
 
-    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, names: Iterable[str], without_origin: Collection[str] = ()
+    ) -> None:
         self._app = app
+        self._without_origin = without_origin
         self._names = {name.lower().removesuffix(".") for name in ("localhost", *names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +89,8 @@ class Guard:
             return None
         if scope["method"] != "POST":
             return 405, "GET, HEAD and POST are known here.\n"
+        if scope["path"] in self._without_origin and "origin" not in headers:
+            return None
         own = f"{scope['scheme']}://{hosts[0].strip().lower()}"
         if [origin.lower() for origin in headers.getlist("origin")] != [own]:
             return 403, "This came from another page.\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bridge.model import Secret
+from bridge.profiles.settings import ClientSettings
 from bridge.web.devices import NewDevice
 from bridge.web.page import Event, Facts
 from bridge.web.status import Status
@@ -68,6 +69,10 @@ class Desk(Protocol):
     async def start_sign_in(self, address: str) -> SignIn: ...
     def sign_in(self, address: str) -> SignIn | None:
         """The one that was started, or None."""
+        ...
+
+    async def clients(self) -> Sequence[ClientSettings]:
+        """What a device is told, for each account."""
         ...
 
     async def logins(self) -> Sequence[str]: ...

@@ -1,6 +1,7 @@
 """The only HTTP sockets: the page and health for people and watchers, control for the commands.
 
     web.listen               the page (`site`)  GET /livez /readyz /metrics /status.json
+                             autoconfig and Autodiscover (`wellknown`)
     data_dir/control.sock    GET /status  POST /poll?address=
                              GET /deletes?address=  GET /deletes/planned?address=  GET /events
                              and those of accounts.py and devices.py
@@ -47,6 +48,7 @@ from bridge.web.sessions import Sessions
 from bridge.web.site import Site
 from bridge.web.status import Json, Status, delete_json, report_json, status_json
 from bridge.web.transfer import Transfers, transfer_routes
+from bridge.web.wellknown import AUTODISCOVER, wellknown_routes
 
 
 class Control(AccountControl, DeviceControl, Transfers, Protocol):
@@ -133,7 +135,7 @@ class WebServer:
             context = None if public.plaintext else public.context
         self.url = f"{'http' if context is None else 'https'}://{public.listen[0]}:{self.port}"
         names = [*public.names, public.listen[0], socket.gethostname()]
-        app: ASGIApp = Guard(public_app(public), names)
+        app: ASGIApp = Guard(public_app(public), names, {AUTODISCOVER})
         if public.proxies:
             app = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), list(public.proxies)))
         await self._serve(app, bound, context)
@@ -189,6 +191,7 @@ def public_app(public: PublicSide) -> Starlette:
             Route("/readyz", ready, methods=["GET"]),
             Route("/status.json", status, methods=["GET"]),
             Route("/metrics", for_prometheus, methods=["GET"]),
+            *wellknown_routes(desk.clients),
             *Site(desk, sessions).routes(),
         ]
     )

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-from bridge.model import AccountState, PollReport, Secret, ServerDelete
+from bridge.model import AccountState, PollReport, Secret, Security, ServerDelete
+from bridge.profiles.settings import ClientSettings, MailServer
 from bridge.web.devices import NewDevice
 from bridge.web.page import AccountFacts, Event, Facts
 from bridge.web.seams import DeskError, Found, SignIn
@@ -117,6 +118,11 @@ class FakeDesk:
 
     def sign_in(self, address: str) -> SignIn | None:
         return self.begun
+
+    async def clients(self) -> Sequence[ClientSettings]:
+        imap = MailServer("mail.home.example", 1993, Security.TLS, "anna@home.example")
+        smtp = MailServer("smtp.provider.example", 465, Security.TLS, "anna@home.example")
+        return [ClientSettings("anna@home.example", imap, smtp)]
 
     async def logins(self) -> Sequence[str]:
         return [ME]
