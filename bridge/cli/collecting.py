@@ -61,6 +61,7 @@ def maildrop_of(
 ) -> Maildrop:
     """From the options; the server is found where they do not name one. Raises Failure."""
     from bridge.cli.moving import password_of
+    from bridge.config import is_loopback
 
     try:
         how = Security(security)
@@ -72,6 +73,9 @@ def maildrop_of(
         if username is not None:
             endpoint = Endpoint(endpoint.host, endpoint.port, endpoint.security, username)
     else:
+        if how is Security.NONE and not is_loopback(host):
+            text = f"the password would go to {host} in clear; use --security tls or starttls"
+            raise Failure(Exit.USAGE, text)
         endpoint = Endpoint(
             host, port or default, how, username or address, str(ca_file) if ca_file else None
         )

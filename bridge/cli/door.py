@@ -77,7 +77,7 @@ class DaemonDoor:
             connection = control.Connection(self._path, control.ANSWER_SECONDS)
             reader = frames.Frames(lambda: Spool(self._spool_dir))
             try:
-                answer = await asyncio.to_thread(_answer, connection, "GET", target, None)
+                answer = await asyncio.to_thread(_asked, connection, target)
                 if answer.status != http.client.OK:
                     _refused(answer.status, await asyncio.to_thread(answer.read))
                 while piece := await asyncio.to_thread(_read, answer):
@@ -122,6 +122,13 @@ def _answer(
 ) -> http.client.HTTPResponse:
     connection.request(method, target, body=body, encode_chunked=body is not None, headers={})
     return connection.getresponse()
+
+
+def _asked(connection: http.client.HTTPConnection, target: str) -> http.client.HTTPResponse:
+    try:
+        return _answer(connection, "GET", target, None)
+    except (http.client.HTTPException, OSError) as error:
+        raise _gone(error) from None
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:

@@ -188,6 +188,10 @@ def test_from_pop3_without_a_daemon(
         (("import", "imap", "imaps://a:b@x", "--login", ADDRESS), "put it into a file"),
         (("migrate", "--to", "imaps://a@x"), "an ADDRESS or --login"),
         (("migrate", "--login", ADDRESS), "--to imaps://USER@HOST"),
+        (
+            ("migrate", "a@b.test", "--to", "imaps://a@x", "--host", "h", "--security", "none"),
+            "in clear",
+        ),
     ],
 )
 def test_wrong_words_are_answered_with_right_ones(
