@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from bench.imap import table
@@ -22,9 +23,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a minute, not a quarter of an hour")
     parser.add_argument("--only", nargs="*", metavar="W", help="these workloads alone")
     parser.add_argument("--ours", action="store_true", help="popbridge alone, no peer")
+    for name in ("mixed", "large", "tiny", "rounds"):
+        parser.add_argument(f"--{name}", type=int, help="instead of what the size has")
     parser.add_argument("--output", type=Path, help="a file for the table, as Markdown")
     options = parser.parse_args()
     sizes = SMALL if options.small else Sizes()
+    given = {name: getattr(options, name) for name in ("mixed", "large", "tiny", "rounds")}
+    sizes = replace(sizes, **{name: value for name, value in given.items() if value is not None})
     chosen = [each for each in WORKLOADS if not options.only or each.name in options.only]
     with tempfile.TemporaryDirectory(prefix="popbridge-bench-") as folder:
         report = measure_all(Path(folder), sizes, chosen, peers=not options.ours)

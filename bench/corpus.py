@@ -25,7 +25,7 @@ _NAMES = ("Ann Archer", "Bob Baker", "Carla Cooper", "Jörg Müller", "Dan Drape
 @cache
 def _words() -> tuple[str, ...]:
     chance = random.Random(1)
-    made = set()
+    made: set[str] = set()
     while len(made) < 5000:
         length = chance.choice((1, 2, 2, 3, 3, 4))
         made.add(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -545,6 +546,9 @@ async def _serve(config_path: Path, settings: Config) -> int:
             data_dir=str(settings.data_dir),
             certificate=daemon.certificate.fingerprint,
         )
+        # What is there now stays: without this, a full collection held the event loop for 44 ms.
+        gc.collect()
+        gc.freeze()
         notifier.tell("READY=1", summary(await daemon.status()))
         tasks = [loop.create_task(_reload_on(hangup, daemon, config_path, notifier))]
         if notifier.is_heard:

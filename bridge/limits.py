@@ -34,6 +34,7 @@ IMAP_WRITE_BUFFER = 256 * 1024  # unsent octets at which a command waits for its
 IMAP_WRITE_SECONDS = 60.0  # a reader that takes nothing for so long is gone
 FETCH_READY = 32 * 1024 * 1024  # octets of answers that are kept for who asks next
 FETCH_READY_ENTRY = 16 * 1024  # a longer answer about one message is not kept
+ORDERS = 8  # answers to SORT and THREAD of all messages that an open mailbox keeps
 RESTING_MAILBOXES = 1_000  # that nobody has selected any more and are still in memory
 RESTING_OCTETS = 8 * 1024 * 1024  # of all of them together: half a million messages
 SEARCH_COLUMNS = 48 * 1024 * 1024  # octets of columns that answer SEARCH from memory

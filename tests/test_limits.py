@@ -48,6 +48,7 @@ REACHED = {
     "IMAP_WRITE_SECONDS": f"{SERVER}::test_a_reader_that_takes_nothing_is_dropped",
     "FETCH_READY": "imap/test_answers.py::test_the_longest_unused_goes_when_it_is_too_much",
     "FETCH_READY_ENTRY": "imap/test_answers.py::test_what_is_large_is_not_kept",
+    "ORDERS": "imap/test_mailboxes.py::test_only_so_many_orders_are_kept",
     "RESTING_MAILBOXES": "imap/test_mailboxes.py::test_only_so_many_mailboxes_rest",
     "RESTING_OCTETS": "imap/test_mailboxes.py::test_only_so_much_memory_rests",
     "SEARCH_COLUMNS": "imap/test_columns.py::test_only_so_much_memory_is_used",

@@ -29,6 +29,7 @@ from bench.imap import (
     w14_idle,
     w15_fairness,
 )
+from bench.imap.client import Refused
 from bench.imap.servers import Server
 from bench.imap.workload import Row, Sizes, Workload
 
@@ -84,7 +85,11 @@ def measure_all(
             report.load[server.name] = load(server, sizes)
             _say(f"{server.name}: loaded in {report.load[server.name]:.1f} s")
         for workload in workloads:
-            _measure(workload, running, report)
+            # One that fails must not cost the table of the others.
+            try:
+                _measure(workload, running, report)
+            except (OSError, Refused) as error:
+                _say(f"{workload.name}: failed: {error}")
         for server in running:
             report.peak[server.name] = max(report.peak.get(server.name, 0), server.peak())
         return report
@@ -110,7 +115,7 @@ def load(server: Server, sizes: Sizes) -> float:
 def _measure(workload: Workload, running: Sequence[Server], report: Report) -> None:
     costs: dict[tuple[str, str], list[float]] = {}
     rounds = 1 if workload.once else 1 + report.sizes.rounds
-    before = {}
+    before: dict[str, float] = {}
     for number in range(rounds):
         for server in running:
             if len(running) > 2 and server is running[2] and workload.name not in FAST_LOGIN:

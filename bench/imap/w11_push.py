@@ -44,7 +44,7 @@ def _push(server: Server, devices: int) -> float:
             while waiting:
                 for key, _ in selector.select(30):
                     if b"EXISTS" in key.fileobj.recv(65536):  # type: ignore[union-attr]
-                        waiting.discard(key.fileobj)  # type: ignore[arg-type]
+                        waiting.discard(key.fileobj)
             best = min(best, perf_counter() - start)
         return best
 

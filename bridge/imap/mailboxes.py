@@ -16,7 +16,7 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from operator import itemgetter
 from types import MappingProxyType
@@ -107,6 +107,7 @@ class OpenMailbox:
         self._claiming = asyncio.Lock()
         self._given = row.first_recent - 1  # up to this UID \\Recent was given to some session
         self.listeners: set[Callable[[], None]] = set()
+        self._orders: OrderedDict[Hashable, tuple[array[int], bytes]] = OrderedDict()
 
     @property
     def id(self) -> MailboxId:
@@ -115,7 +116,8 @@ class OpenMailbox:
     @property
     def octets(self) -> int:
         """About what it holds in memory."""
-        return 17 * len(self.uids) + 100 * (self._changed.count + self._gone.count)
+        logs = 100 * (self._changed.count + self._gone.count)
+        return 17 * len(self.uids) + logs + sum(len(made) for _, made in self._orders.values())
 
     def notice(self, change: Change) -> None:
         """The bus says that there is news; every listener is told, the reading comes later."""
@@ -245,6 +247,19 @@ class OpenMailbox:
         for number in sorted(sets - self._seen_sets):
             self._seen_sets.add(number)
             self.seen_keywords.update(dict.fromkeys(self.keywords[number]))
+
+    def order(self, question: Hashable) -> bytes | None:
+        """What was kept as the answer to a question about all messages, if these are still the
+        same ones: nothing that SORT and THREAD look at ever changes in a message."""
+        uids, made = self._orders.get(question, (None, None))
+        return made if uids is self.uids else None
+
+    def keep_order(self, question: Hashable, uids: array[int], made: bytes) -> None:
+        """`uids` are those that the answer is about: kept only while they are all."""
+        self._orders[question] = uids, made
+        self._orders.move_to_end(question)
+        if len(self._orders) > limits.ORDERS:
+            self._orders.popitem(last=False)
 
     async def claim_recent(self, *, look: bool) -> tuple[int, int]:
         """(first, last) of the UIDs that are \\Recent to the session that asks, and from now on

@@ -73,3 +73,22 @@ async def test_of_sessions_that_wake_together_one_has_recent_messages() -> None:
         view.claim(*claim)
         assert not view.unclaimed
     assert sorted(view.recent_count() for view in views) == [0, 0, 2]
+
+
+async def test_an_order_is_kept_while_the_messages_are_the_same() -> None:
+    house = House()
+    box = await house.visit()
+    box.keep_order("by date", box.uids, b"2 1")
+    house.store.change(lambda tx: tx.store_flags(box.id, ((1, 1),), "add", 1))
+    assert (await house.visit()).order("by date") == b"2 1"
+    assert box.order("by size") is None
+    house.store.change(lambda tx: tx.append())
+    assert (await house.visit()).order("by date") is None
+
+
+async def test_only_so_many_orders_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ORDERS", 2)
+    box = await House().visit()
+    for question in range(3):
+        box.keep_order(question, box.uids, b"%d" % question)
+    assert [box.order(question) for question in range(3)] == [None, b"1", b"2"]

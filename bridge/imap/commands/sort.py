@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from bridge.imap.commands import context
 from bridge.imap.commands.search import accepted, answer, matching, modseq_of, numbered
 from bridge.imap.mailboxes import runs
@@ -50,4 +52,12 @@ async def _in_order(session: Session, found: list[int], value: Sort) -> list[int
         places = {view.uids[at]: at for at in found}
         return [places[uid] for uid in uids if uid in places]
 
-    return await session.services.store.read(work)
+    # A client that shows a sorted list asks for all of it with each page.
+    box, uids, question = view.mailbox, view.uids, tuple(columns)
+    whole = uids is box.uids and len(found) == len(uids)
+    if whole and (kept := box.order(question)) is not None:
+        return array("I", kept).tolist()
+    made = await session.services.store.read(work)
+    if whole:
+        box.keep_order(question, uids, array("I", made).tobytes())
+    return made

@@ -32,5 +32,14 @@ async def run(session: Session, request: Request, value: Thread) -> Reply:
         rows = tx.thread_rows(view.mailbox.id, view.uid_ranges(runs(found)))
         return thread_result(algorithm([row for row in rows if row.uid in numbers]), numbers)
 
-    session.send(await session.services.store.read(work))
+    # A client that shows threads asks for all of them with each page.
+    box, uids = view.mailbox, view.uids
+    question = value.algorithm, request.uid
+    whole = uids is box.uids and len(found) == len(uids)
+    made = box.order(question) if whole else None
+    if made is None:
+        made = await session.services.store.read(work)
+        if whole:
+            box.keep_order(question, uids, made)
+    session.send(made)
     return Reply("THREAD completed")
