@@ -48,6 +48,7 @@ class ImapTarget:
     answer: Callable[[bytes], bytes | None] = lambda _: None
     greeting: bytes = b"* OK ready\r\n"
     silent: bool = False
+    attributes: dict[str, bytes] = field(default_factory=dict)  # of LIST
     refuses_create: bool = False
     host: str = "127.0.0.1"
     port: int = 0
@@ -143,7 +144,8 @@ class _Session:
                 return b""
             case b"LIST":
                 return b"".join(
-                    b'* LIST () "/" "%b"\r\n' % name.encode() for name in target.mailboxes
+                    b'* LIST (%b) "/" "%b"\r\n' % (target.attributes.get(name, b""), name.encode())
+                    for name in target.mailboxes
                 )
             case b"CREATE":
                 target.mailboxes.setdefault(_name(rest), [])
