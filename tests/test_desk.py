@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import imaplib
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from bridge import config
+from bridge import config, limits
 from bridge.daemon import Daemon
 from bridge.desk import RealDesk
 from bridge.model import Secret
@@ -216,3 +217,29 @@ async def test_a_phone_is_waited_for(tmp_path: Path) -> None:
             await desk.revoke_device(ME, "iPhone")
             with pytest.raises(DeskError, match="there is no device"):
                 await desk.revoke_device(ME, "iPhone")
+
+
+async def test_w006_imap_does_not_mind_a_besieged_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More connections than the page takes, none of which says anything: devices sign in."""
+    monkeypatch.setattr(limits, "WEB_CONNECTIONS", 20)
+    path = written(tmp_path, None)
+    settings = json.loads(path.read_text())
+    settings["web"] = {"listen": "127.0.0.1:0", "password": "for the page"}
+    settings["logins"] = [{"name": ME, "password": "for a device"}]
+    path.write_text(json.dumps(settings))
+    async with running(path) as (daemon, _):
+        port = int(daemon.page_url.rpartition(":")[2])
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        for _, writer in held:
+            writer.write(b"GET / HTTP/1.1\r\nHost: ")
+
+        def device() -> bytes:
+            with imaplib.IMAP4("127.0.0.1", daemon.imap_ports[0], timeout=20) as imap:
+                imap.login(ME, "for a device")
+                return imap.select("INBOX")[1][0] or b""
+
+        assert await asyncio.to_thread(device) == b"0"
+        for _, writer in held:
+            writer.close()
