@@ -82,6 +82,8 @@ class LogIn:
         if not found.stable_ids and found.messages:
             self.t.say("no ids", messages=f"{found.messages:,}")
         self.t.say("inbox only", domain=address.domain)
+        if self.settings.provider is None or not self.settings.provider.pop3_only:
+            self.t.say("bring over")
 
     async def _may_wait(self, report: PollReport) -> bool:
         """A known provider that cannot be reached now: the account may be saved all the same."""

@@ -81,10 +81,12 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "  die Kopfzeilen von {messages} Nachrichten je Abruf). Nichts geht verloren oder doppelt.",
     ),
     "inbox only": (
-        "  POP3 shows the inbox only; folders and sent mail at {domain} stay there.\n"
-        "  Bring them over once: popbridge import imap",
-        "  POP3 zeigt nur den Posteingang; Ordner und Gesendetes bleiben bei {domain}.\n"
-        "  Einmal herüberholen: popbridge import imap",
+        "  POP3 shows the inbox only; folders and sent mail at {domain} stay there.",
+        "  POP3 zeigt nur den Posteingang; Ordner und Gesendetes bleiben bei {domain}.",
+    ),
+    "bring over": (
+        "  Bring them over once: popbridge import imap imaps://USER@HOST --login LOGIN",
+        "  Einmal herüberholen: popbridge import imap imaps://USER@HOST --login LOGIN",
     ),
     "refused": ("refused", "abgelehnt"),
     "reasons": ("Three common reasons at {name}: ", "Drei häufige Gründe bei {name}: "),

@@ -60,6 +60,7 @@ class Provider:
     refused: str = ""
     auth_alone: bool = False
     strict: bool = False
+    pop3_only: bool = False
     pops_oldest: bool = False
 
     def server(self, domain: str) -> str:
@@ -121,7 +122,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
     known = {
         "name", "domains", "source", "mx", "host", "hosts", "port", "security", "username",
         "minutes", "smtp", "switch_on", "app_password", "oauth", "note", "no_pop3", "refused",
-        "auth_alone", "strict", "pops_oldest",
+        "auth_alone", "strict", "pop3_only", "pops_oldest",
     }  # fmt: skip
     if unknown := row.keys() - known:
         raise ValueError(f"providers.toml: [{name}] has {', '.join(sorted(unknown))}")
@@ -150,6 +151,7 @@ def _provider(name: str, row: Mapping[str, Value]) -> Provider:
         refused=_text(row, "refused"),
         auth_alone=bool(row.get("auth_alone")),
         strict=bool(row.get("strict")),
+        pop3_only=bool(row.get("pop3_only")),
         pops_oldest=bool(row.get("pops_oldest")),
     )
 

@@ -16,8 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.auth.secrets import SecretError
 from bridge.model import MaildropFacts, PollReport, Secret
 from bridge.store.api import StoreError
+from bridge.tls import CertificateError
 from bridge.web.status import Json, report_json
 
 
@@ -56,7 +58,7 @@ def account_routes(daemon: AccountControl) -> list[Route]:
             found = await daemon.try_account(
                 said["account"], Secret(password) if isinstance(password, str) else None
             )
-        except (ValueError, StoreError) as error:
+        except (ValueError, StoreError, SecretError, CertificateError) as error:
             return _failed(error, 400)
         if isinstance(found, PollReport):
             return _json({"ok": False, "report": report_json(found)})

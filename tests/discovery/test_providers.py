@@ -93,6 +93,14 @@ def test_whose_mx_it_is(mx: str, name: str) -> None:
     assert found.id == name
 
 
+def test_who_has_pop3_alone() -> None:
+    """Mozilla's ISPDB lists no IMAP server for these."""
+    alone = {each.id for each in table() if each.pop3_only}
+    assert alone == {
+        "yahoo-jp", "ybb", "ocn", "biglobe", "nifty", "cty", "rediffmail", "centurytel",
+    }  # fmt: skip
+
+
 def test_what_is_known_of_nobody() -> None:
     assert of_domain("example.org") is None
     assert of_mx("mail.example.org") is None
