@@ -106,6 +106,10 @@ class Deliveries:
     def has(self, digest: bytes) -> bool:
         return digest in self._items or (self._base is not None and self._base.has(digest))
 
+    def is_settled(self, item: ListedItem, digest: bytes) -> bool:
+        """Whether an item of this line's UIDL points to that delivery."""
+        return bool(self._own(item.uidl, digest))
+
     def speaking(self) -> set[int]:
         """The ids of all items that speak."""
         below = self._base.speaking() if self._base is not None else set()

@@ -44,7 +44,7 @@ from bridge.pop3 import quirks
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool, ensure_room
 from bridge.store.api import ReadTx, Store, WriteTx
-from bridge.sync import backlog, deletes, poison, quiet, short, stubs, trust
+from bridge.sync import backlog, deletes, migration, poison, quiet, short, stubs, trust
 from bridge.sync.alerts import Alerts
 from bridge.sync.collect import Collector, Tally, shielded
 from bridge.sync.explain import NoPassword, explain, next_state, reset
@@ -53,7 +53,7 @@ from bridge.sync.identity import Deliveries
 from bridge.sync.memory import BROKEN_TOPS, BROKEN_WINDOWS, TOP_RESTS_SECONDS, Memory
 from bridge.sync.pace import taught
 from bridge.sync.plan import DAY, Alarm, Plan, in_full, plan
-from bridge.sync.reconcile import SUSPECTS, Match, count_resized, reconcile, reused
+from bridge.sync.reconcile import BATCH, SUSPECTS, Match, count_resized, reconcile, reused
 from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import Line, forgettable
 
@@ -436,6 +436,7 @@ class Poller:
         try:
             try:
                 until = asyncio.get_running_loop().time() + limits.POP3_FETCH_SECONDS
+                flow = await self._migrated(work, collector, flow, until)
                 await self._flow(work, collector, flow, until)
                 await self._alone(work, collector, () if tally.left else queue.alone)
                 whole = True
@@ -455,6 +456,31 @@ class Poller:
             raise tally.refusal
         if self._memory[account.id].backlog is not None and not (tally.unsettled or tally.left):
             await self._end_backlog(work)
+
+    async def _migrated(
+        self, work: _Work, collector: Collector, lines: Sequence[ListedItem], until: float
+    ) -> Sequence[ListedItem]:
+        """Links lines by their sizes where nothing but the UIDLs is new, and bodies prove it;
+        returns what is left to be fetched."""
+        if work.plan.alarm is not Alarm.RESET:
+            return lines
+        paired = migration.by_size(lines, work.listing, work.items)
+        if not paired:
+            return lines
+        fetched, linked = migration.sample(lines, paired)
+        await self._flow(work, collector, fetched, until)
+        right = all(
+            work.known.is_settled(line, paired[line.number].digest)
+            for line in fetched
+            if line.number in paired
+        )
+        if not right or work.tally.left or work.tally.failed:
+            return linked
+        for start in range(0, len(linked), BATCH):
+            matches = [(line, paired[line.number]) for line in linked[start : start + BATCH]]
+            await shielded(self._relink(work, matches))
+        work.tally.todo -= len(linked)
+        return ()
 
     async def _note_failures(
         self, work: _Work, collector: Collector, *, alive: bool = True
