@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge import limits
 from bridge import spool as spool_module
 from bridge.model import Octets, Sink
-from bridge.spool import Spool
+from bridge.spool import Spool, ensure_room
 
 
 def open_files() -> int:
@@ -157,3 +157,22 @@ def test_a_large_message_on_disk_is_not_all_in_memory_while_it_is_read(tmp_path:
         assert octets[start : start + 256 * 1024].count(0) == 256 * 1024
     assert mapped() - before < 16 * 1024 * 1024
     spool.close()
+
+
+def test_the_disk_keeps_its_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = limits.DISK_RESERVE + 1
+
+    def statvfs(path: object) -> os.statvfs_result:
+        return os.statvfs_result((1, 1, 0, 0, free, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    ensure_room(tmp_path)
+    spool = Spool(tmp_path)
+    spool.write(b"x" * (limits.SPOOL_IN_MEMORY + 1))
+    free = limits.DISK_RESERVE - 1
+    spool.write(b"small")  # the disk is asked now and then, not for every piece
+    with pytest.raises(OSError, match="No space left"):
+        spool.write(b"x" * 4 * 1024 * 1024)
+    spool.close()
+    with pytest.raises(OSError, match="No space left"):
+        ensure_room(tmp_path)

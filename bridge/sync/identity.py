@@ -71,7 +71,9 @@ class Deliveries:
     decides in a draft, and a transaction that fails or runs again leaves nothing behind.
     """
 
-    __slots__ = ("_base", "_fingerprints", "_items", "_owned", "_sizes", "_speakers")
+    __slots__ = (
+        "_base", "_copies", "_fingerprints", "_items", "_owned", "_sizes", "_speakers",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Deliveries:
         self._fingerprints: dict[bytes, tuple[bytes, ...]] = {}
         self._items: set[bytes] = set()
         self._speakers: dict[bytes, tuple[int, ...]] = {}
+        self._copies: dict[bytes, bytes] = {}  # digest of a rewritten copy -> its delivery
         self._sizes: dict[int, int | None] = {}  # by LIST, of the items that speak
         for item in known:
             self._add(item.id, item.uidl, item.digest, item.fingerprint)
@@ -102,6 +105,7 @@ class Deliveries:
         self._items |= draft._items
         self._speakers |= draft._speakers
         self._sizes |= draft._sizes
+        self._copies |= draft._copies
 
     def has(self, digest: bytes) -> bool:
         return digest in self._items or (self._base is not None and self._base.has(digest))
@@ -128,6 +132,7 @@ class Deliveries:
 
         `confirmed`: an earlier session had the same bytes for this UIDL, and they were in doubt.
         """
+        digest = self._delivery_of(digest)
         if self.has(digest):
             own = self._own(item.uidl, digest)
             silent = self._silent(own, digest)
@@ -168,8 +173,19 @@ class Deliveries:
         right = told and octets == item.size and None not in sizes
         return Ours(digest, None, mistaken=speakers if right else ())
 
-    def settle(self, item: ListedItem, item_id: int, digest: bytes, fingerprint: bytes) -> None:
-        """The line has its item now, and speaks for the delivery `digest`."""
+    def settle(
+        self,
+        item: ListedItem,
+        item_id: int,
+        digest: bytes,
+        fingerprint: bytes,
+        *,
+        came: bytes | None = None,
+    ) -> None:
+        """The line has its item now, and speaks for the delivery `digest`; `came` is the digest of
+        what was fetched for it: the same bytes for another line are not another rewritten copy."""
+        if came is not None and came != digest:
+            self._copies[came] = digest
         if item_id not in self._own(item.uidl, digest):
             self._add(item_id, item.uidl, digest, fingerprint)
         self._speak(digest, item_id, item.size)
@@ -202,6 +218,11 @@ class Deliveries:
         if found is None and self._base is not None:
             return self._base._with_fingerprint(fingerprint)
         return found or ()
+
+    def _delivery_of(self, digest: bytes) -> bytes:
+        if digest in self._copies:
+            return self._copies[digest]
+        return self._base._delivery_of(digest) if self._base is not None else digest
 
     def _size_of(self, item_id: int) -> int | None:
         if item_id not in self._sizes and self._base is not None:

@@ -171,7 +171,7 @@ def settle(
             tx.forget_poison(poison.id)
             if poison.stub is not None:
                 tx.withdraw(account.login_id, poison.stub)
-        draft.settle(item, item_id, delivery, structure.fingerprint)
+        draft.settle(item, item_id, delivery, structure.fingerprint, came=digest)
     return Settled(
         draft,
         new,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,15 +44,18 @@ def run(expected: list[Expect], parts: list[bytes]) -> list[Event | str]:
     parser = ReplyParser()
     for shape in expected:
         parser.expect(shape)
+    return joined([event for part in parts for event in parser.feed(part)])
+
+
+def joined(found: Sequence[Event | str]) -> list[Event | str]:
     events: list[Event | str] = []
-    for part in parts:
-        for event in parser.feed(part):
-            if isinstance(event, Broken):
-                events.append(str(event.error))
-            elif isinstance(event, Body) and events and isinstance(events[-1], Body):
-                events[-1] = Body(events[-1].data + event.data)
-            else:
-                events.append(event)
+    for event in found:
+        if isinstance(event, Broken):
+            events.append(str(event.error))
+        elif isinstance(event, Body) and events and isinstance(events[-1], Body):
+            events[-1] = Body(events[-1].data + event.data)
+        else:
+            events.append(event)
     return events
 
 
@@ -123,3 +128,52 @@ def test_whatever_a_server_says_is_judged_without_raising(text: bytes) -> None:
     assert login_refusal("", text) in ("auth", "busy", "temporary")
     assert is_unknown_command("AUTH", text) is False
     assert text.endswith(without_second_ok(text))
+
+
+replies = st.one_of(
+    st.builds(lambda body: (Expect.MULTI, b"+OK\r\n" + stuff(body)), awkward),
+    st.sampled_from(
+        [
+            (Expect.MULTI, b"-ERR no such message\r\n"),
+            (Expect.MULTI, b"+OK\n.\r\n"),
+            (Expect.LINE, b"+OK\r\n"),
+            (Expect.LINE, b"-ERR [IN-USE] busy\n"),
+            (Expect.CHALLENGE, b"+ YQ==\r\n+OK\r\n"),
+        ]
+    ),
+)
+
+
+@given(
+    window=st.lists(replies, min_size=1, max_size=12),
+    cuts=st.lists(st.integers(0, 2_000), max_size=20),
+    ahead=st.integers(0, 12),
+    data=st.data(),
+)
+def test_a_window_of_replies_gives_the_same_events_however_it_is_cut(
+    window: list[tuple[Expect, bytes]], cuts: list[int], ahead: int, data: st.DataObject
+) -> None:
+    """Pipelined: any mix of replies, each command announced at any time before its reply begins;
+    and they are the events of the replies one by one."""
+    one_by_one: list[Event | str] = []
+    for shape, reply in window:
+        one_by_one += run([shape], [reply])
+    wire = b"".join(reply for _, reply in window)
+    assert run([shape for shape, _ in window], pieces(wire, cuts)) == one_by_one
+
+    parser, told = ReplyParser(), list(window)
+    for shape, _ in told[: ahead + 1]:
+        parser.expect(shape)
+    waiting = told[ahead + 1 :]
+    events: list[Event | str] = []
+    for part in pieces(wire, cuts):
+        announce: bool = data.draw(st.booleans())
+        if waiting and announce:
+            parser.expect(waiting.pop(0)[0])
+        events += parser.feed(part)
+    for shape, _ in waiting:
+        parser.expect(shape)
+        events += parser.feed(b"")
+    assert joined(events) == one_by_one
+    assert parser.outstanding == 0
+    assert parser.unread == b""

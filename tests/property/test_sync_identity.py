@@ -78,8 +78,12 @@ class Provider:
             known.settle(line, number, item.digest, item.fingerprint)
         return left
 
-    def poll(self, *, cut: int | None = None, batch: int = 3) -> int:
-        """One poll, broken off after `cut` messages. Returns how many were fetched."""
+    def poll(
+        self, *, cut: int | None = None, batch: int = 3, wrong: dict[int, int] | None = None
+    ) -> int:
+        """One poll, broken off after `cut` messages. Returns how many were fetched. `wrong`: RETR
+        of a number gives the body of another one."""
+        answers = wrong or {}
         self.now += 900
         listing = [
             ListedItem(number, mail.uidl, len(mail.octets))
@@ -96,11 +100,12 @@ class Provider:
         seen: frozenset[tuple[bytes | None, bytes]] = frozenset()
         for start in range(0, len(lines), batch):
             mails = [
-                fetched(line, self.mails[line.number - 1].octets)
+                fetched(line, self.mails[answers.get(line.number, line.number) - 1].octets)
                 for line in lines[start : start + batch]
             ]
             for each in mails:
-                delivery = self.mails[each.item.number - 1].delivery
+                number = each.item.number
+                delivery = self.mails[answers.get(number, number) - 1].delivery
                 self.shown.setdefault(each.digest, delivery)
             settled = settle(self.tx.hand(), ACCOUNT, mails, known, self.seen, self.now)
             known.absorb(settled.known)
@@ -108,7 +113,12 @@ class Provider:
             seen |= settled.doubted_bytes
         if cut is None:
             self.doubted, self.seen = doubted, seen
-            self.offered |= {mail.delivery for mail in self.mails}
+            asked = {line.number for line in lines}
+            self.offered |= {
+                mail.delivery
+                for number, mail in enumerate(self.mails, 1)
+                if number not in answers or number not in asked
+            }
         else:
             self.doubted |= doubted
             self.seen |= seen
@@ -267,6 +277,15 @@ class Maildrop(RuleBasedStateMachine):
     @rule(cut=st.integers(0, 10), batch=st.integers(1, 5))
     def cut_poll(self, cut: int, batch: int) -> None:
         self.provider.poll(cut=cut, batch=batch)
+
+    @precondition(lambda self: len({mail.delivery for mail in self.provider.mails}) > 1)
+    @rule(data=st.data(), times=st.integers(1, 2))
+    def wrong_answers(self, data: st.DataObject, times: int) -> None:
+        """RETR of one message gives the body of another, once or twice."""
+        numbers = st.integers(1, len(self.provider.mails))
+        asked, given = data.draw(numbers), data.draw(numbers)
+        for _ in range(times):
+            self.provider.poll(wrong={asked: given})
 
     @rule(batch=st.integers(1, 5))
     def poll(self, batch: int) -> None:

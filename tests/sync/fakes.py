@@ -74,11 +74,15 @@ class FakeTx:
         *,
         headers: bytes | None = None,
     ) -> int:
-        number = len(self.items) + 1
+        number = max(self.items, default=0) + 1
         self.items[number] = KnownItem(
             number, item.uidl, item.size, digest, fingerprint, now, 0, headers
         )
         return number
+
+    def forget_items(self, items: Iterable[int]) -> None:
+        for number in items:
+            del self.items[number]
 
     def relink_item(self, item_id: int, item: ListedItem, now: int) -> None:
         self.items[item_id] = replace(
