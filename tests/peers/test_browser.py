@@ -256,6 +256,15 @@ async def test_light_dark_narrow_german_and_by_keyboard(
                 await page.get_by_role("link", name=link).click()
                 assert await faults(page) == []
                 await page.get_by_role("link", name="Zurück").click()
+            # The wizard, as far as the table of providers knows the way.
+            await page.get_by_role("link", name="Konto hinzufügen").click()
+            await page.get_by_label("E-Mail-Adresse").fill("anna@gmx.de")
+            await page.get_by_role("button", name="Einstellungen suchen").click()
+            await expect(page.get_by_label("POP3-Server")).to_have_value("pop.gmx.net")
+            assert await faults(page) == []
+            for path in ("/log", "/accounts/sign-in?address=me%40gmx.de"):
+                await page.goto(daemon.page_url + path)
+                assert await faults(page) == []
         async with tab(browser, dark=True) as page:
             await log_in(page, daemon.page_url)
             assert await faults(page) == []
