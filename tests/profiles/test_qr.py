@@ -32,8 +32,10 @@ def read(dark: Sequence[Sequence[bool]], scale: int = 4) -> list[str]:
         line = b"".join((b"\0" if each else b"\xff") * scale for each in row)
         pixels += line * scale
     image = memoryview(bytes(pixels)).cast("B", shape=[height, width])
-    # Black on white is demanded: a reader that does not try the inverse must read it.
-    return [code.text for code in zxingcpp.read_barcodes(image, try_invert=False)]
+    # Black on white is demanded: a reader that does not try the inverse must read it. Other codes
+    # are not looked for: two rows of any QR code may be a bar code, too.
+    qr = zxingcpp.BarcodeFormat.QRCode
+    return [code.text for code in zxingcpp.read_barcodes(image, formats=qr, try_invert=False)]
 
 
 def of_terminal(text: str) -> list[list[bool]]:
