@@ -55,6 +55,7 @@ class Remote:
     name: str
     validity: int = 0
     uidnext: int = 0
+    total: int = 0
     all_keywords: bool = True
     keywords: frozenset[str] = frozenset()
     messages: dict[int, bytes] = field(default_factory=dict)  # UID -> digest of ours
@@ -255,6 +256,7 @@ class Pusher:
             else:
                 foreign[uid] = digest
         remote.messages = {uid: each.digest for uid, each in known.items() if uid in sizes}
+        remote.total = len(sizes)
         remote.uidnext = max(remote.uidnext, *(uid + 1 for uid in sizes), 1)
         await self._changed(client, remote, job, {uid: dates[uid] for uid in (*others, *foreign)})
         for uid, digest in foreign.items():
@@ -399,6 +401,9 @@ class Pusher:
             found = digest_of(octets)
             changed += found != wanted
             self._journal.add(remote.name, remote.validity, uid, wanted, sure=True)
+        ours = sum(digest in sizes for digest in remote.messages.values())
+        if remote.total > ours:
+            self._tally.skipped["there, and not of here"] += remote.total - ours
         if changed:
             self._tally.skipped["sent, and changed by the server"] += changed
         sent = [uid for uid in remote.messages if uid not in (job.first or ())]

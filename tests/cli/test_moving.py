@@ -179,6 +179,28 @@ def test_from_pop3_without_a_daemon(
         assert "me@example.org" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("with_daemon", [False, True], ids=["alone", "beside a daemon"])
+def test_an_account_of_the_config_is_collected_first(
+    tmp_path: Path, rooms: Rooms, capsys: pytest.CaptureFixture[str], with_daemon: bool
+) -> None:
+    provider = Pop3Server([Item(b"u%d" % n, raw) for n, raw in enumerate(RAWS)])
+    word = secret(tmp_path, "word")
+    with rooms.running(provider), rooms.running(ImapTarget()) as server:
+        pop3 = {"host": provider.host, "port": provider.port, "security": "none"}
+        pop3 |= {"username": provider.username, "password": provider.password}
+        config = write_config(tmp_path, [{"address": ADDRESS, "pop3": pop3, "interval": "24h"}])
+        shell = Shell(config, capsys)
+        with contextmanager_of(rooms, config, with_daemon):
+            url = f"imap://me@127.0.0.1:{server.port}"
+            to = ("migrate", ADDRESS, "--to", url, "--to-password-file", word)
+            assert shell.figures(*to) == (20, 20, 0, 0)
+            provider.items.append(Item(b"new", RAWS[0] + b"new\r\n"))
+            provider.items.append(Item(b"newer", RAWS[1] + b"newer\r\n"))
+            assert shell.figures(*to) == (22, 2, 20, 0)
+        assert len(server.held()) == 22
+        assert provider.ledger.deleted == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
