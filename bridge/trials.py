@@ -40,9 +40,10 @@ class Trials:
         self._tried: dict[str, Secret | None] = {}
         self._listings: dict[str, asyncio.Future[MaildropFacts]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._expiries: dict[str, asyncio.Task[None]] = {}
 
     def close(self) -> None:
-        for task in self._tasks:
+        for task in (*self._tasks, *self._expiries.values()):
             task.cancel()
 
     def is_tried(self, address: str) -> bool:
@@ -55,6 +56,8 @@ class Trials:
     def forget(self) -> None:
         """The config file says what counts now."""
         self._tried.clear()
+        for address in list(self._expiries):
+            self._expiries.pop(address).cancel()
 
     def listed(self, address: str, facts: MaildropFacts) -> None:
         """A poll of this account read its listing."""
@@ -83,7 +86,7 @@ class Trials:
             waiting: set[asyncio.Future[Any]] = {poll, listing}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if listing.done():
-                self._keep(asyncio.create_task(self._expire(address)))
+                self._expiries[address] = asyncio.create_task(self._expire(address))
                 facts: MaildropFacts = listing.result()
                 return facts
             (report,) = poll.result()
@@ -97,11 +100,14 @@ class Trials:
 
     async def _expire(self, address: str) -> None:
         await asyncio.sleep(KEPT_SECONDS)
+        del self._expiries[address]
         if address in self._tried:
             log.warning("an account that was tried was not saved", account=address)
             await self._drop(address)
 
     async def _drop(self, address: str) -> None:
+        if (expiry := self._expiries.pop(address, None)) is not None:
+            expiry.cancel()
         if address in self._tried:
             del self._tried[address]
             await self._house.reload(_without(self._house.config, address))
