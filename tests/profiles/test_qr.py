@@ -34,7 +34,7 @@ def read(dark: Sequence[Sequence[bool]], scale: int = 4) -> list[str]:
     image = memoryview(bytes(pixels)).cast("B", shape=[height, width])
     # Black on white is demanded: a reader that does not try the inverse must read it. Other codes
     # are not looked for: two rows of any QR code may be a bar code, too.
-    qr = zxingcpp.BarcodeFormat.QRCode
+    qr = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
     return [code.text for code in zxingcpp.read_barcodes(image, formats=qr, try_invert=False)]
 
 
