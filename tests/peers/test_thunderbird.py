@@ -213,6 +213,19 @@ async def test_two_devices_converge(
             letter(6),
             letter(0),
         )
+        # In the list, too: it is painted a moment after its database knows.
+        await screen.run(
+            """
+            const starred = id => {
+              const at = pane.gDBView.findIndexOfMsgHdr(header(id), false);
+              return pane.threadTree.getRowAtIndex(at).dataset.properties.includes("flagged");
+            };
+            while (!starred(args[0]) || starred(args[1]))
+              await new Promise(resolve => main.requestAnimationFrame(resolve));
+            """,
+            letter(6),
+            letter(0),
+        )
         await screen.screenshot(tmp_path / "screen.png")
         await phone.sync()
         there = {key.decode(): flags for key, flags in phone.messages("INBOX").items()}
