@@ -41,7 +41,7 @@ async def test_P001_every_UIDL_changed(home: Home, top: bool) -> None:
         warnings = [log for log in logs if log["log_level"] == "warning"]
         assert [log["event"] for log in warnings] == ["listing looks wrong"]
         again = server.ledger.retrieved.total() - 120
-        assert again == (0 if top else 120)  # at most one full pass
+        assert again == 0 if top else 0 < again <= 120  # at most one full pass
         assert "120 messages" in (await home.state()).notice
         await home.check(server)
 
