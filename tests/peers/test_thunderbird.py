@@ -213,15 +213,17 @@ async def test_two_devices_converge(
             letter(6),
             letter(0),
         )
-        # In the list, too: it is painted a moment after its database knows.
+        # In the list, too: stars fade in and out after its database knows.
         await screen.run(
             """
             const starred = id => {
               const at = pane.gDBView.findIndexOfMsgHdr(header(id), false);
               return pane.threadTree.getRowAtIndex(at).dataset.properties.includes("flagged");
             };
-            while (!starred(args[0]) || starred(args[1]))
-              await new Promise(resolve => main.requestAnimationFrame(resolve));
+            const painted = () => new Promise(resolve => pane.requestAnimationFrame(resolve));
+            while (!starred(args[0]) || starred(args[1])) await painted();
+            await painted();
+            await Promise.allSettled(pane.document.getAnimations().map(each => each.finished));
             """,
             letter(6),
             letter(0),
