@@ -71,6 +71,7 @@ async def uidvalidity(house: House) -> int:
     ).uidvalidity
 
 
+@pytest.mark.timeout(60 + MESSAGES // 25)
 @pytest.mark.parametrize("rude", [False, True], ids=["in order", "by a reset"])
 async def test_a_first_sync_cut_again_and_again_loses_nothing_and_repeats_nothing(
     house: House, rude: bool
