@@ -6,11 +6,12 @@ Rules: losing it costs a fetch or two, never a message; what cannot be read is a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.model import Auth
+from bridge.model import Account, AccountId, Auth
 from bridge.pop3.client import Learnt
+from bridge.store.api import Store
 from bridge.sync.settle import Doubts
 from bridge.sync.short import HABIT, Short
 
@@ -166,3 +167,33 @@ def _hex(octets: bytes | None) -> str | None:
 
 def _octets(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text)
+
+
+class Memories:
+    """The memories of all accounts, read from the store once each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[AccountId, Memory] = {}
+
+    def __getitem__(self, account: AccountId) -> Memory:
+        """Raises KeyError before `recall`."""
+        return self._known[account]
+
+    async def recall(self, account: Account) -> Memory:
+        if account.id not in self._known:
+            text = await self._store.read(lambda tx: tx.memory(account.id))
+            self._known[account.id] = Memory.load(text)
+        return self._known[account.id]
+
+    def put(self, account: Account, memory: Memory) -> None:
+        """From here on this is the account's; `remember`, or whoever wrote it, makes it last."""
+        self._known[account.id] = memory
+
+    def learn(self, account: Account, **changes: object) -> None:
+        """Changes fields by name, until the end of the poll makes them last."""
+        self._known[account.id] = replace(self._known[account.id], **changes)  # type: ignore[arg-type]  # fields by name
+
+    async def remember(self, account: Account) -> None:
+        text = self._known[account.id].dump()
+        await self._store.write(lambda tx: tx.remember(account.id, text))
