@@ -7,6 +7,7 @@ had. An item speaks for its delivery while the present listing shows it. Rules:
 - The digest of a delivery that we have: it is that delivery, whatever its UIDL, and also when
   the message was expunged here since (an item outlives its message: a tombstone). No new entry.
 - ... but where another line of the same listing speaks for that delivery already, a server that
+  answers RETR 3 with the body of message 4 looks the same as two identical messages. So the
   line is settled only when a second session brings the same bytes; until then both are in doubt.
   Then, where LIST told two sizes, the line whose size they have is it, and the other was not had.
 - The fingerprint of a delivery that no line speaks for, and a transport history that differs by
@@ -138,9 +139,11 @@ class Deliveries:
             silent = self._silent(own, digest)
             if silent is not None:
                 return Ours(digest, silent)
-            # RFC 1939 7: a UIDL may be a hash, and identical messages then share it.
-            hashed = bool(own) and item.uidl is not None
             speakers = self._speakers_of(digest)
+            # RFC 1939 7: a UIDL may be a hash, and identical messages then share it. They have
+            # one size, too: where LIST told two, it may be a wrong answer all the same.
+            sizes = {self._size_of(each) for each in speakers} | {item.size}
+            hashed = bool(own) and item.uidl is not None and len(sizes - {None}) < 2
             if speakers and not hashed:
                 return self._twin(item, digest, speakers, octets, confirmed)
             return Ours(digest, None)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bridge.model import KnownItem, ListedItem
-from bridge.sync.identity import Deliveries, Doubtful, New, Ours, Rewritten, same_transport
+from bridge.sync.identity import (
+    Deliveries,
+    Doubtful,
+    Mistaken,
+    New,
+    Ours,
+    Rewritten,
+    same_transport,
+)
 
 
 def line(uidl: bytes | None, size: int | None = 100) -> ListedItem:
@@ -46,6 +54,16 @@ def test_identical_bytes_under_a_shared_uidl_are_one_delivery_at_once() -> None:
     known = Deliveries()
     known.settle(line(b"hash"), 7, b"d", b"f")
     assert known.recognise(line(b"hash"), b"d", b"f") == Ours(b"d", None)
+
+
+def test_a_wrong_answer_under_a_shared_uidl_is_seen_by_the_sizes() -> None:
+    """Two messages of 100 and 200 octets share a UIDL, and the second is answered by the first:
+    settled as its twin it would never be asked for again."""
+    known = Deliveries()
+    known.settle(line(b"shared", 100), 7, b"d", b"f")
+    asked = line(b"shared", 200)
+    assert known.recognise(asked, b"d", b"f", octets=100) == Doubtful(())
+    assert known.recognise(asked, b"d", b"f", octets=100, confirmed=True) == Mistaken()
 
 
 @pytest.mark.parametrize("uidl", [b"b", None])
