@@ -13,14 +13,11 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bridge import limits, tls
 from bridge.model import PollReport
 from tests.pcases.home import Home, maildrop
+from tests.support.certificates import with_a_NUL
 from tests.support.pop3_server import Pop3Server, stuff
 
 CREDENTIALS = (b"USER", b"PASS", b"APOP", b"AUTH")
@@ -109,34 +106,6 @@ async def test_P087_silence_after_STLS(home: Home) -> None:
             patch.undo()
             server.handshake = True
             await is_well(home, server)
-
-
-def with_a_NUL() -> tuple[bytes, bytes]:
-    """A CA that signs whatever it is given, and a leaf of it with its key (CVE-2009-2666)."""
-    now = datetime.datetime.now(datetime.UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lax CA")])]
-    names.append(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost\0.evil.example")]))
-    pem = []
-    for subject, is_ca in zip(names, (True, False), strict=True):
-        usage: x509.ExtensionType = x509.BasicConstraints(ca=True, path_length=None)
-        if not is_ca:
-            usage = x509.SubjectAlternativeName([x509.DNSName("localhost\0.evil.example")])
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(names[0])
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(usage, critical=is_ca)
-            .sign(key, hashes.SHA256())
-        )
-        pem.append(made.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    plain = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    return pem[0], pem[1] + plain
 
 
 @on_both_loops

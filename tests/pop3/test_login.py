@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import logging
 import socket
 import traceback
@@ -15,10 +14,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bridge import limits
 from bridge.model import Auth, Endpoint, Secret, Security
@@ -350,34 +345,6 @@ async def test_a_TLS_port_that_closes_at_once() -> None:
                 Endpoint("127.0.0.1", port, Security.TLS, "u"), Secret("p"), new_sink=MemorySink
             )
         assert raised.value.kind == "tls"
-
-
-def with_a_NUL() -> tuple[str, bytes]:
-    """A CA, and a leaf with its key, of a CA that signs whatever it is given."""
-    now = datetime.datetime.now(datetime.UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lax CA")])]
-    names.append(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost\0.evil.example")]))
-    pem = []
-    for subject, is_ca in zip(names, (True, False), strict=True):
-        usage: x509.ExtensionType = x509.BasicConstraints(ca=True, path_length=None)
-        if not is_ca:
-            usage = x509.SubjectAlternativeName([x509.DNSName("localhost\0.evil.example")])
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(names[0])
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(usage, critical=is_ca)
-            .sign(key, hashes.SHA256())
-        )
-        pem.append(made.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    plain = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    return pem[0].decode(), pem[1] + plain
 
 
 async def test_TLS_where_the_port_speaks_plain_POP3_says_so() -> None:
