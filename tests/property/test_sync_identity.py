@@ -319,3 +319,19 @@ class Maildrop(RuleBasedStateMachine):
 
 TestMaildrop = Maildrop.TestCase
 TestMaildrop.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_wrong_answer_under_a_shared_uidl_loses_nothing() -> None:
+    """What the histories found once: RETR of a new message gave the body of the one whose UIDL it
+    shares, and the new one was taken for its twin."""
+    drop = Maildrop()
+    drop.provider, drop.uidls, drop.deliveries = Provider(), 0, 0
+    drop.arrive()
+    drop.arrive()
+    drop.provider.poll()
+    drop.provider.mails.append(drop.mail(drop.provider.mails[0].uidl))
+    drop.provider.poll(wrong={3: 1})
+    for _ in range(3):
+        drop.provider.poll()
+    drop.provider.check()
+    assert len(drop.provider.tx.entries) == 3
