@@ -173,7 +173,11 @@ class Driver(Planner):
         if not device.online:
             await self.come_back(device)
         if device.idle_tag:
-            await device.done()
+            try:
+                await device.done()
+            except Cut:  # its line broke in IDLE, after the last that it was waited for
+                await device.gone()
+                await self.come_back(device)
         if device.box is None:
             return
         await device.command("NOOP")
