@@ -191,8 +191,8 @@ async def migrated(folder: Path, peer: Peer, kills: int) -> None:
         for each in ours:
             identical += each.digest in digests
             words = frozenset(word.lower() for word in each.marks.keywords)
-            said = each.marks.flags, words, each.marks.date
-            wrong += each.digest in digests and marks[each.digest] != said
+            meant = each.marks.flags, words, each.marks.date
+            wrong += each.digest in digests and marks[each.digest] != meant
     await house.store.close()
     print(
         f"migrate to {name}: killed {hits} times, then {tally.done} done, {tally.already} already, "
