@@ -8,6 +8,8 @@ Rules:
   config and certificate again without dropping a session, and a broken new config changes
   nothing.
 - The daemon never ends because of one account.
+
+Over 500 lines because it alone knows everyone: what joins two rooms can only stand here.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Rules:
 - Few rows and one statement a question; sets of UIDs travel as one JSON parameter.
 - After an SQL error the transaction may be gone, and SQLite would then commit each further
   statement by itself: so the first error is remembered and every later question fails too.
+
+Over 500 lines because one class answers all questions of `ReadTx`; there is no logic between them.
 """
 
 # ruff: noqa: S608  only texts fixed in this room are put together; every value is bound
