@@ -1,4 +1,7 @@
-"""The config file: every mistake at once, each with its place and what to write."""
+"""The config file: every mistake at once, each with its place and what to write.
+
+Long because each mistake that can be made is a row of one table, with the sentence that it gets.
+"""
 
 from __future__ import annotations
 

@@ -36,11 +36,12 @@ def _together(server: Server, devices: int) -> float:
         greeted: set[object] = set()
         while left:
             for key, _ in selector.select(60):
-                connection = key.fileobj  # type: ignore[assignment]
-                answer = connection.recv(65536)
-                if connection not in greeted:
-                    greeted.add(connection)
-                    connection.send(f'l LOGIN "{key.data}" "{PASSWORD}"\r\n'.encode())
+                device = key.fileobj
+                assert isinstance(device, socket.socket)
+                answer = device.recv(65536)
+                if device not in greeted:
+                    greeted.add(device)
+                    device.send(f'l LOGIN "{key.data}" "{PASSWORD}"\r\n'.encode())
                 elif b"l OK" in answer:
                     left -= 1
                 elif not answer or b"l NO" in answer:

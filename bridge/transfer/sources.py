@@ -119,13 +119,8 @@ class Source:
         yield from self._mbox_tree(self.path, ())
 
     def _mbox_tree(self, folder: Path, levels: tuple[str, ...]) -> Iterator[Item]:
-        try:
-            files, folders, others = names(folder)
-        except OSError as error:
-            yield _left(folder, error)
-            return
-        if others:
-            yield Left(str(folder), "links and others that are no files", count=others)
+        files, folders, left = _listed(folder)
+        yield from left
         for name in files:
             path = folder / name
             if name == manifests.NAME or name.endswith(".part"):
@@ -187,13 +182,8 @@ class Source:
         yield from self._eml_tree(self.path, ())
 
     def _eml_tree(self, folder: Path, levels: tuple[str, ...]) -> Iterator[Item]:
-        try:
-            files, folders, others = names(folder)
-        except OSError as error:
-            yield _left(folder, error)
-            return
-        if others:
-            yield Left(str(folder), "links and others that are no files", count=others)
+        files, folders, left = _listed(folder)
+        yield from left
         mailbox = self._mailbox(folder, mailbox_name(levels))
         for name in files:
             if name.lower().endswith(".eml"):
@@ -297,13 +287,8 @@ class Source:
             yield from self._thunderbird(account, ())
 
     def _thunderbird(self, folder: Path, above: tuple[str, ...]) -> Iterator[Item]:
-        try:
-            files, folders, others = names(folder)
-        except OSError as error:
-            yield _left(folder, error)
-            return
-        if others:
-            yield Left(str(folder), "links and others that are no files", count=others)
+        files, folders, left = _listed(folder)
+        yield from left
         for name in files:
             path = folder / name
             if not thunderbird.is_folder(name):
@@ -342,6 +327,17 @@ def mbox_marks(block: bytes, date: int | None) -> Marks | None:
 
 def _folders(folder: Path) -> list[Path]:
     return [folder / name for name in names(folder)[1]]
+
+
+def _listed(folder: Path) -> tuple[Sequence[str], Sequence[str], Sequence[Left]]:
+    """The names of files and of folders, and what is left out: links and the like, or all of it
+    where the folder cannot be read."""
+    try:
+        files, folders, others = names(folder)
+    except OSError as error:
+        return (), (), [_left(folder, error)]
+    links = Left(str(folder), "links and others that are no files", count=others)
+    return files, folders, [links] if others else []
 
 
 def _left(path: Path, error: OSError) -> Left:

@@ -1,4 +1,7 @@
-"""A session after its login: listing, retrieving, deleting, leaving; P-cases by name."""
+"""A session after its login: listing, retrieving, deleting, leaving.
+
+Long because it is a dialogue a test; what a whole poll makes of it is in tests/pcases.
+"""
 
 from __future__ import annotations
 

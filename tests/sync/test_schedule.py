@@ -1,4 +1,7 @@
-"""When accounts are polled, by a clock that the test moves: nothing here waits for real time."""
+"""When accounts are polled, by a clock that the test moves: nothing here waits for real time.
+
+Long because every rule of the schedule has a history of its own.
+"""
 
 from __future__ import annotations
 

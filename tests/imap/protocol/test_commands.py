@@ -1,4 +1,7 @@
-"""Each command's grammar: bytes in, value out; and what the BAD says where there is none."""
+"""Each command's grammar: bytes in, value out; and what the BAD says where there is none.
+
+Long because it is a row a spelling, command by command, in the order of RFC 3501.
+"""
 
 from __future__ import annotations
 
