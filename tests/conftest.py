@@ -3,12 +3,15 @@ our IMAP endpoint says is IMAP, whoever asks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.support.judge import judged
+
+CASE = re.compile(r"test_([A-Z]\d{3})(?!\d)")
 
 settings.register_profile("popbridge", deadline=None)
 settings.load_profile("popbridge")
@@ -20,3 +23,18 @@ def rejected() -> Iterator[list[str]]:
     with judged() as rejected:
         yield rejected
     assert rejected == []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--case", action="append", default=[], help="only tests of this hostile case")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set(config.getoption("--case"))
+    if wanted:
+        items[:] = [item for item in items if wanted & _cases(item)]
+
+
+def _cases(item: pytest.Item) -> set[str]:
+    marked = {each for marker in item.iter_markers("case") for each in marker.args}
+    return marked | set(CASE.findall(item.name))
