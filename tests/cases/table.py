@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -36,6 +37,7 @@ def not_yet() -> set[str]:
     return {each for (each,) in _rows("not_yet.txt", 1)}
 
 
+@cache
 def found() -> dict[str, list[str]]:
     """The tests of each case, as pytest names them: `imap/test_caps.py::test_the_cap`."""
     tests: dict[str, list[str]] = {}
