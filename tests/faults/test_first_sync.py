@@ -21,6 +21,7 @@ import pytest
 from bridge import limits
 from bridge.store.api import ReadTx
 from bridge.sync.backlog import FIRST_SYNC, NEWEST
+from tests.support import figures
 from tests.support.delay_proxy import DelayProxy
 from tests.support.house import ADDRESS, running
 from tests.support.pop3_server import Item, Pop3Server
@@ -104,17 +105,25 @@ async def test_a_first_sync_cut_again_and_again_loses_nothing_and_repeats_nothin
         seconds = monotonic() - started
         times = server.ledger.retrieved
         twice = sum(times.values()) - len(times)
-        print(
-            f"first sync of {MESSAGES} messages, {everything / 1e6:.1f} MB, cut {cuts} times "
-            f"(seed {SEED}): {twice} fetched twice, {seconds:.1f} s"
-        )
+        print(f"seed {SEED}, {everything / 1e6:.1f} MB")
         assert len(times) == MESSAGES
         assert twice <= (cuts * limits.POP3_WINDOW_COMMANDS if rude else 0)
         assert server.ledger.count(b"DELE") == 0
     assert cuts >= CUTS * 3 // 4
     # Nothing lost, nothing double, and in arrival order: by one new UIDVALIDITY.
-    assert await digests(house) == [hashlib.sha256(item.octets).digest() for item in items]
+    offered = [hashlib.sha256(item.octets).digest() for item in items]
+    held = await digests(house)
+    assert held == offered
     assert len(validities | {await uidvalidity(house)}) == 2
+    figures.note(
+        "first sync, cut off",
+        tried=cuts,
+        messages=MESSAGES,
+        lost=len(set(offered) - set(held)),
+        doubled=len(held) - len(set(held)),
+        fetched_twice=twice,
+        seconds=seconds,
+    )
 
 
 async def test_a_drop_at_QUIT_costs_nothing(house: House) -> None:

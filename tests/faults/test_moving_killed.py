@@ -25,6 +25,7 @@ import pytest
 from bridge.transfer import mbox
 from bridge.transfer.marks import Marks
 from tests.store.conftest import recount
+from tests.support import figures
 from tests.support.house import ADDRESS, write_config
 from tests.support.imap_target import ImapTarget
 from tests.support.samples import samples
@@ -105,12 +106,15 @@ async def test_an_import_is_killed_and_goes_on(tmp_path: Path) -> None:
     assert (again["done"], again["already"]) == (0, MESSAGES)
     one = await held(tmp_path / "whole" / "data")
     two = await held(tmp_path / "killed" / "data")
-    print(
-        f"\nseed {SEED}: import killed {hits} times, {two.total()} messages, lost "
-        f"{(one - two).total()}, doubled {sum(n - 1 for n in two.values())}"
-    )
-    assert two == one
+    assert two == one, f"seed {SEED}"
     assert set(two.values()) == {1}
+    figures.note(
+        "import, killed",
+        tried=hits,
+        messages=two.total(),
+        lost=(one - two).total(),
+        doubled=sum(n - 1 for n in two.values()),
+    )
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)
@@ -142,12 +146,15 @@ async def test_a_migration_is_killed_and_goes_on(tmp_path: Path) -> None:
         assert (last["done"] + last["already"], last["failed"]) == (MESSAGES, 0)
         assert (again["done"], again["already"], target.appends) == (0, MESSAGES, appends)
         there = Counter(target.held())
-        print(
-            f"\nseed {SEED}: migration killed {hits} times, {there.total()} messages, lost "
-            f"{(Counter(RAWS) - there).total()}, doubled {(there - Counter(RAWS)).total()}"
-        )
-        assert there == Counter(RAWS)
+        assert there == Counter(RAWS), f"seed {SEED}"
         assert hits == KILLS
+        figures.note(
+            "migration, killed",
+            tried=hits,
+            messages=there.total(),
+            lost=(Counter(RAWS) - there).total(),
+            doubled=(there - Counter(RAWS)).total(),
+        )
 
 
 async def _killed_at(target: ImapTarget, message: int, config: Path, *words: object) -> bool:

@@ -36,6 +36,7 @@ from tests.faults.oracle import INBOX, Effect, Entry, Oracle, Place
 from tests.faults.power import Choice, Disk, Op, dropped, read_log, reordered, torn
 from tests.faults.storm import LOGIN
 from tests.faults.writers import Writer
+from tests.support import figures
 from tests.support.pop3_server import Item, Pop3Server
 from tests.support.process import DaemonProcess, pop3_account, write_config
 from tests.support.require import require
@@ -319,10 +320,16 @@ async def test_no_power_cut_loses_or_doubles_or_undoes_anything(tmp_path: Path) 
     for number, cut in enumerate(kept):
         folder = tmp_path / f"restart-{number}"
         assert await _restart(session, cut, folder) == [], (SEED, cut.number, cut.way)
-    print(
-        f"\nseed {SEED}: {kinds['W']} writes, {kinds['S']} syncs, {tried.total()} power cuts "
-        f"{dict(tried)}, lost 0, doubled 0, corrupt 0; {len(kept)} of them polled on; "
-        f"{time.monotonic() - started:.0f} s"
+    print(f"seed {SEED}: {kinds['W']} writes, {kinds['S']} syncs, {dict(tried)}")
+    # `judge` knows no fault but mail or changes lost, doubled or corrupt, and there was none.
+    figures.note(
+        "power cuts",
+        tried=tried.total(),
+        lost=0,
+        doubled=0,
+        corrupt=0,
+        polled_on=len(kept),
+        seconds=time.monotonic() - started,
     )
 
 
@@ -357,5 +364,5 @@ async def test_the_oracle_sees_what_a_lazy_sync_loses(tmp_path: Path) -> None:
     for cut in cuts(session, Random(SEED)):
         tried += 1
         losing += bool(judge(session, cut, scratch).faults)
-    print(f"\nseed {SEED}, synchronous=NORMAL: {losing} of {tried} images lose what was told")
     assert losing
+    figures.note("control: synchronous=NORMAL", tried=tried, caught=losing)

@@ -47,7 +47,7 @@ from bridge.imap.view import View
 from bridge.model import Stored
 from bridge.store.sqlite.read import SqliteRead
 from bridge.store.sqlite.write_entries import EntryWrites
-from tests.support import imap_device
+from tests.support import figures, imap_device
 from tests.support.imap_device import Broken, Device
 from tests.support.imap_driver import KINDS, Driver
 
@@ -97,6 +97,7 @@ async def test_devices_agree_with_the_model(shard: int, monkeypatch: pytest.Monk
         done += await episode(seed, min(EPISODE, wanted - done), monkeypatch)
         seed += 1
     assert done >= wanted
+    figures.note("four devices against the model", tried=done, faults=0)
 
 
 class Devices(RuleBasedStateMachine):
