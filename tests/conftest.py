@@ -4,11 +4,12 @@ our IMAP endpoint says is IMAP, whoever asks."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.support import figures
 from tests.support.judge import judged
 
 CASE = re.compile(r"test_([A-Z]\d{3})(?!\d)")
@@ -38,3 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _cases(item: pytest.Item) -> set[str]:
     marked = {each for marker in item.iter_markers("case") for each in marker.args}
     return marked | set(CASE.findall(item.name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" or report.failed:
+        for case in _cases(item):
+            figures.note_case(case, item.nodeid, report.passed)
+    return report
