@@ -96,7 +96,8 @@ def test_the_config_in_readme_is_one_that_check_takes(tmp_path: Path) -> None:
 
 def test_the_commands_to_paste_are_there_once_each() -> None:
     setups = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
-    assert [each.rpartition("/")[2] for each in setups] == ["popbridge demo", "pytest"]
+    words = [each.rpartition("/")[2] for each in setups]
+    assert words == ["popbridge demo", "pytest -n auto --dist worksteal"]
 
 
 def test_every_standard_names_the_tests_that_prove_it() -> None:
