@@ -89,6 +89,34 @@ class Device:
                     raise Refused(f"{line[:200]!r} -> {answer!r}")
                 return copied or text
 
+    async def fetch(self, uids: str) -> dict[int, tuple[bytes, Flags]]:
+        """SHA-256 of the octets and flags, by UID. Raises Lost, Refused."""
+        self.asked += 1
+        tag = b"d%d" % self.asked
+        await self.send(b"%s UID FETCH %s (UID FLAGS BODY.PEEK[])\r\n" % (tag, uids.encode()))
+        found: dict[int, tuple[bytes, Flags]] = {}
+        while True:
+            answer = await self.line()
+            if answer.startswith(tag + b" "):
+                if not answer.startswith(tag + b" OK "):
+                    raise Refused(f"FETCH {uids} -> {answer!r}")
+                return found
+            literal = re.search(rb"BODY\[\] \{([0-9]+)\}$", answer)
+            if literal is None:
+                continue  # what another device changed
+            octets = await self._octets(int(literal[1]))
+            rest = answer + await self.line()
+            uid, flags = re.search(rb"UID ([0-9]+)", rest), re.search(rb"FLAGS \(([^)]*)\)", rest)
+            assert uid is not None, rest
+            assert flags is not None, rest
+            found[int(uid[1])] = (hashlib.sha256(octets).digest(), flags_of(flags[1]))
+
+    async def _octets(self, count: int) -> bytes:
+        try:
+            return await self._reader.readexactly(count)
+        except (OSError, EOFError) as error:
+            raise Lost(str(error)) from error
+
     async def select(self, mailbox: str) -> None:
         if self.selected != mailbox:
             await self.command(b"SELECT " + mailbox.encode())

@@ -35,7 +35,14 @@ from tests.faults.mail import digests
 from tests.faults.oracle import INBOX, Oracle
 from tests.faults.writers import Writer
 from tests.support.pop3_server import Item, Pop3Server
-from tests.support.process import PROGRAM, DaemonProcess, Ended, pop3_account, write_config
+from tests.support.process import (
+    PROGRAM,
+    DaemonProcess,
+    Ended,
+    Program,
+    pop3_account,
+    write_config,
+)
 
 LOGIN = "me@example.org"
 QUIET_SECONDS = 1.0
@@ -49,7 +56,8 @@ _MOST = {"start": 1, "command": 12, "served": 40, "written": 12, "told": 4, "ans
 class Storm:
     """One data_dir, its providers and its devices, over many daemons.
 
-    `keeper` keeps what was fetched, `popper` forgets at QUIT what RETR gave, as Gmail does.
+    `keeper` keeps what was fetched, `popper` forgets at QUIT what RETR gave, as Gmail does. A
+    share `real` of the runs is of `PROGRAM`, the others are of `program`.
     """
 
     def __init__(
@@ -60,15 +68,18 @@ class Storm:
         random: Random,
         *,
         writers: int = 4,
-        program: Sequence[str] = PROGRAM,
+        program: Program = PROGRAM,
+        real: float = 0.0,
     ) -> None:
         self.keeper = keeper
         self.popper = popper
         self.oracle = Oracle(writers, renumberings=1)
         self.kills: Counter[str] = Counter()
         self.answered = 0  # changes that were acknowledged, over all runs
+        self.real = 0  # kills of `PROGRAM`
         self._random = random
         self._program = program
+        self._real = real
         self._data = folder / "data"
         self._scratch = folder / "scratch"
         self._scratch.mkdir()
@@ -83,7 +94,7 @@ class Storm:
             Writer(number, self.oracle, Random(random.random()), self._answered)
             for number in range(writers)
         ]
-        self._start_seconds = 1.0
+        self._start_seconds = {program: 1.0, PROGRAM: 1.0}
         self._tally: Counter[str] = Counter()  # events of the present run
         self._news = asyncio.Event()
 
@@ -98,16 +109,18 @@ class Storm:
         kind = self._random.choice(kinds)
         count = self._random.randint(1, _MOST[kind])
         self._tally.clear()
+        program = PROGRAM if self._random.random() < self._real else self._program
+        self.real += program is PROGRAM
         started = time.monotonic()
-        async with DaemonProcess(self._config, self._program) as daemon:
+        async with DaemonProcess(self._config, program) as daemon:
             if kind == "start":
-                await asyncio.sleep(self._random.random() * self._start_seconds)
+                await asyncio.sleep(self._random.random() * self._start_seconds[program])
                 happened = daemon.running
             else:
                 port = None
                 if kind != "command":
                     port = await daemon.listening()
-                    self._start_seconds = time.monotonic() - started
+                    self._start_seconds[program] = time.monotonic() - started
                 happened = await self._work(daemon, port, kind, count, writing=writing)
             daemon.kill()
             await daemon.wait()
@@ -166,7 +179,7 @@ class Storm:
     async def _happened(self, kind: Kind, count: int) -> bool:
         wait = {"command": self._commands, "served": self._served, "written": self._written}
         try:
-            async with asyncio.timeout(QUIET_SECONDS + self._start_seconds):
+            async with asyncio.timeout(QUIET_SECONDS + max(self._start_seconds.values())):
                 await wait.get(kind, self._counted)(kind, count)
         except TimeoutError:
             return False
@@ -205,7 +218,7 @@ class Storm:
         that polls, writes and stops in order. False when it has fewer of them."""
         inject = f"inject={call}:signal=KILL:when={number}"
         strace = ("strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}")
-        async with DaemonProcess(self._config, (*strace, "-e", inject, *self._program)) as daemon:
+        async with DaemonProcess(self._config, (*strace, "-e", inject, *PROGRAM)) as daemon:
             with contextlib.suppress(Ended, Failure, OSError, imaplib.IMAP4.error):
                 port = await daemon.listening()
                 await daemon.poll()

@@ -43,7 +43,7 @@ class Writer:
             commands.append(self._create)
         if self._oracle.holdings[self.number].entries:
             commands += [self._store, self._store, self._store, self._copy, self._move, self._move]
-            commands += [self._expunge]
+            commands += [self._expunge, self._fetch]
         return commands
 
     # --- commands -----------------------------------------------------------------------
@@ -94,6 +94,16 @@ class Writer:
         await device.select(places[0][0])
         line = f"UID EXPUNGE {_uids(places)}".encode()
         await self._do(device, line, Effect(removed=frozenset(places)))
+
+    async def _fetch(self, device: Device) -> None:
+        """What it was told holds while it works, too."""
+        places = self._places()
+        await device.select(places[0][0])
+        found = await device.fetch(_uids(places))
+        entries = self._oracle.holdings[self.number].entries
+        told = {uid: entries[box, uid] for box, uid in places}
+        if found != told:
+            self._oracle.faults.append(f"device {self.number}: {places} fetched as {found}")
 
     async def _create(self, device: Device) -> None:
         self._made += 1

@@ -80,12 +80,17 @@ class WrongStore:
         return result
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> int:
+    order, config = arguments
     limits.BATCH_MESSAGES = 1
-    late = STORE if sys.argv[1] == "mark first" else MARK
+    late = STORE if order == "mark first" else MARK
 
     def wrong_poller(store: Store, **named: Any) -> Poller:
         return Poller(cast(Store, WrongStore(store, late)), **named)
 
     vars(daemon)["Poller"] = wrong_poller
-    sys.exit(daemon.run(Path(sys.argv[2])))
+    return daemon.run(Path(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

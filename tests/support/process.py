@@ -20,18 +20,22 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 from bridge.cli import control
 from bridge.web.status import Json
+from tests.support.nursery import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "bridge", "run", "--config")
 PASSWORD = "correct horse"
 POLL_SECONDS = 120.0
+
+Program = Sequence[str] | Callable[[Path], Awaitable[Child]]
+"""A command line before the config file's name, or what starts a process with a config file."""
 
 
 class Ended(Exception):
@@ -77,14 +81,14 @@ def write_config(folder: Path, accounts: Sequence[Mapping[str, Json]], **other: 
 
 
 class DaemonProcess:
-    """See the module. `program` is the command line before the config file's name."""
+    """See the module."""
 
-    def __init__(self, config: Path, program: Sequence[str] = PROGRAM) -> None:
+    def __init__(self, config: Path, program: Program = PROGRAM) -> None:
         self.config = config
         self.log: list[str] = []
         self.imap_port = 0
         self._program = program
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._reader: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._ended = False
@@ -103,18 +107,21 @@ class DaemonProcess:
         await self.wait()
 
     async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._program,
-            str(self.config),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        if callable(self._program):
+            self._process = await self._program(self.config)
+        else:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program,
+                str(self.config),
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._reader = asyncio.create_task(self._read(self._process))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: Child) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
             self.log.append(line.decode(errors="replace").rstrip("\n"))
