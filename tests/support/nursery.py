@@ -5,7 +5,7 @@
             ...
 
 Most of what a start costs is Python's imports. The parent does them once; a child runs exactly
-what `popbridge` runs, `bridge.cli.main.main`, in a session of its own, and is killed like any
+what `popbridge` runs, `bridge.cli.main.main`, in a process group of its own, and is killed like any
 process. What `exec` does besides (a new address space, the interpreter's own start) is not part of
 it, so whoever kills thousands of these also kills some real ones.
 
@@ -209,7 +209,7 @@ def _fork(connection: socket.socket, others: Sequence[socket.socket]) -> int:
     if pid:
         os.close(log)
         return pid
-    os.setsid()
+    os.setpgid(0, 0)  # of the same session, so that it is as nice as who asked
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(log, 1)
