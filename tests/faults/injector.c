@@ -6,7 +6,7 @@
  *
  * INJECT is the call, the folder whose files count, which of the calls is the first to be broken,
  * how many are (0: all from there on), and the errno (0: SIGKILL). The call `tell` is anything that
- * goes to a peer over a TCP or Unix socket, `any` all that is known here. A process that was forked
+ * goes to a peer over a TCP or Unix socket, `change` all that is known here but what only reads. A process that was forked
  * from one with this library calls `inject` itself. REPORT_TO names a file that gets a line for
  * each call that counts, whether it is broken or not.
  */
@@ -86,12 +86,17 @@ static int counts_fd(int fd, int telling)
     return !telling && inside(path);
 }
 
+static int reads(const char *name)
+{
+    return strcmp(name, "pread64") == 0 || strcmp(name, "open") == 0 || strcmp(name, "mmap") == 0;
+}
+
 /* -1 with errno where the call is to fail; does not come back where it is to die. */
 static int broken(const char *name)
 {
     long number;
 
-    if (!armed || (strcmp(call, name) != 0 && strcmp(call, "any") != 0))
+    if (!armed || (strcmp(call, name) != 0 && (strcmp(call, "change") != 0 || reads(name))))
         return 0;
     number = atomic_fetch_add(&seen, 1) + 1;
     if (report >= 0) {

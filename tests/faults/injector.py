@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 @dataclass(frozen=True, slots=True)
 class Fault:
     """The `first`th call of this kind, and the `times` - 1 after it (0: all), fail with `error`;
-    without one the process is killed where it would enter the call. `call` may be "any"."""
+    without one the process is killed where it would enter the call. `call` may be "change": any
+    of CHANGES, and "tell"."""
 
     call: str
     folder: Path

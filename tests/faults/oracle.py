@@ -202,19 +202,12 @@ class Oracle:
     def examine(self, data: Path, scratch: Path) -> None:
         """Judges the database file of a daemon that is dead, on a copy: the next daemon shall
         find it as the dead one left it, with its log to be recovered."""
-        copy = scratch / DATABASE
-        for suffix in ("", "-wal"):
-            Path(f"{copy}{suffix}").unlink(missing_ok=True)
-            if Path(f"{data / DATABASE}{suffix}").exists():
-                shutil.copyfile(f"{data / DATABASE}{suffix}", f"{copy}{suffix}")
-        if not copy.exists():
+        copy = copied(data, scratch)
+        if copy is None:
             return  # it died before it made one
         db = sqlite3.connect(copy)
         try:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
-                return
-            ((schema,),) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
-            if int(schema) < len(load_schema("bridge.store.sqlite")):
+            if not is_upgraded(db):
                 return  # it died between two migrations, before there was any mail
             self.faults += faults_of_database(db)
             rows = db.execute("SELECT id, uidvalidity, uidnext, highestmodseq FROM mailbox")
@@ -234,6 +227,24 @@ class Oracle:
             elif after[2] < before[2]:
                 self.faults.append(f"mailbox {number}: HIGHESTMODSEQ fell: {before} -> {after}")
         self._rows = now
+
+
+def copied(data: Path, scratch: Path) -> Path | None:
+    """The database with its log, in `scratch`; None where there is none."""
+    copy = scratch / DATABASE
+    for suffix in ("", "-wal"):
+        Path(f"{copy}{suffix}").unlink(missing_ok=True)
+        if Path(f"{data / DATABASE}{suffix}").exists():
+            shutil.copyfile(f"{data / DATABASE}{suffix}", f"{copy}{suffix}")
+    return copy if copy.exists() else None
+
+
+def is_upgraded(db: sqlite3.Connection) -> bool:
+    """Whether all migrations were run."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
+        return False
+    ((schema,),) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
+    return int(schema) == len(load_schema("bridge.store.sqlite"))
 
 
 def _merged(before: Seen, now: Seen) -> Seen:

@@ -57,7 +57,8 @@ class Storm:
     """One data_dir, its providers and its devices, over many daemons.
 
     `keeper` keeps what was fetched, `popper` forgets at QUIT what RETR gave, as Gmail does. A
-    share `real` of the runs is of `PROGRAM`, the others are of `program`.
+    share `real` of the runs is of `PROGRAM`, the others are of `program`. `keep_on_server` is what
+    the account of `keeper` says.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Storm:
         writers: int = 4,
         program: Program = PROGRAM,
         real: float = 0.0,
+        keep_on_server: str = "forever",
     ) -> None:
         self.keeper = keeper
         self.popper = popper
@@ -80,13 +82,13 @@ class Storm:
         self._random = random
         self._program = program
         self._real = real
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._scratch = folder / "scratch"
         self._scratch.mkdir()
         self._config = write_config(
             folder,
             [
-                pop3_account(LOGIN, keeper.port),
+                {**pop3_account(LOGIN, keeper.port), "keep_on_server": keep_on_server},
                 pop3_account("popper@example.org", popper.port, login=LOGIN),
             ],
         )
@@ -128,7 +130,7 @@ class Storm:
         self.kills[kind if happened else "at rest"] += 1
         for server in (self.keeper, self.popper):
             await server.drop()
-        await asyncio.to_thread(self.oracle.examine, self._data, self._scratch)
+        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
 
     async def _work(
         self, daemon: DaemonProcess, port: int | None, kind: Kind, count: int, *, writing: bool
@@ -201,7 +203,7 @@ class Storm:
         await self.keeper.until(lambda ledger: ledger.sent - before >= 512 * count)
 
     async def _written(self, kind: str, count: int) -> None:
-        log = self._data / f"{DATABASE}-wal"
+        log = self.data / f"{DATABASE}-wal"
         before = _state(log)
         while count:
             await asyncio.sleep(WATCH_SECONDS)
@@ -213,23 +215,29 @@ class Storm:
         bad = [line for line in daemon.log if " error " in line or "Traceback" in line]
         self.oracle.faults += bad
 
-    async def run_to_call(self, call: str, number: int, commands: int) -> bool:
-        """Kills at the entry of the `number`th such system call of a thread, by strace, in a run
-        that polls, writes and stops in order. False when it has fewer of them."""
-        inject = f"inject={call}:signal=KILL:when={number}"
-        strace = ("strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}")
-        async with DaemonProcess(self._config, (*strace, "-e", inject, *PROGRAM)) as daemon:
+    async def run_broken(self, program: Program, commands: int) -> int:
+        """A run of a program that something happens to, which polls, writes and stops in order
+        where it can; its exit code."""
+        async with DaemonProcess(self._config, program) as daemon:
             with contextlib.suppress(Ended, Failure, OSError, imaplib.IMAP4.error):
                 port = await daemon.listening()
                 await daemon.poll()
                 self.oracle.compare(await asyncio.to_thread(observe, port, LOGIN))
-                await self._writers[0].run(port, LOGIN, commands)
+                if commands:
+                    await self._writers[0].run(port, LOGIN, commands)
             code = await daemon.stop()
             assert code in (0, -signal.SIGKILL), "\n".join(daemon.log)
         for server in (self.keeper, self.popper):
             await server.drop()
-        await asyncio.to_thread(self.oracle.examine, self._data, self._scratch)
-        return code != 0
+        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
+        return code
+
+    async def run_to_call(self, call: str, number: int, commands: int) -> bool:
+        """Kills at the entry of the `number`th such system call of a thread, by strace. False when
+        the run has fewer of them."""
+        inject = f"inject={call}:signal=KILL:when={number}"
+        strace = ("strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}")
+        return bool(await self.run_broken((*strace, "-e", inject, *PROGRAM), commands))
 
     # --- the end ------------------------------------------------------------------------
 
@@ -249,8 +257,8 @@ class Storm:
             if await daemon.stop() != 0:
                 self.oracle.faults.append("\n".join(["no clean end", *daemon.log]))
             self._no_complaints(daemon)
-        await asyncio.to_thread(self.oracle.examine, self._data, self._scratch)
-        return sorted(str(p.relative_to(self._data)) for p in self._data.rglob("*") if p.is_file())
+        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
+        return sorted(str(p.relative_to(self.data)) for p in self.data.rglob("*") if p.is_file())
 
 
 def _state(path: Path) -> tuple[int, int]:

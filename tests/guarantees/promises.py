@@ -32,7 +32,11 @@ GUARANTEES = (
         "tests/faults",
         (
             "kills",
-            "kill points",
+            "kill points: first sync",
+            "kill points: steady poll",
+            "kill points: delete policy",
+            "kill points: import",
+            "kill points: by strace",
             "power cuts",
             "POP3 session cut at an octet",
             "first sync, cut off",
