@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bridge.auth.guesses import Guesses
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
 from bridge.imap.answers import Ready
@@ -112,6 +113,10 @@ class Wire(Protocol):
         """The session has consumed what was buffered: read on."""
         ...
 
+    def signed_in(self) -> None:
+        """Whoever is there has proved who it is."""
+        ...
+
 
 class Throttle(Protocol):
     """Counts failed logins by peer address."""
@@ -163,6 +168,7 @@ class Services:
     new_sink: Callable[[int], Sink]  # with the octets that it may keep in memory
     logins: dict[str, int]  # open sessions by login, for the cap
     starttls: bool  # whether a certificate is there to offer
+    guesses: Guesses = field(default_factory=Guesses)
     columns: AllColumns = field(default_factory=AllColumns)  # what SEARCH has in memory
     ready: Ready = field(default_factory=Ready)  # answers to FETCH that are kept
     quota: Quota | None = None  # of every login; without it nothing is limited

@@ -7,7 +7,8 @@ Rules:
   behind it (the command itself refuses to go on when there is anything).
 - COMPRESS is a layer in here: what is inflated goes to the session piece by piece, no faster than
   it takes it, and the rest waits deflated.
-- Caps on connections, in all and by address, before a session is made.
+- A connection has its slot (`slots.py`) from the moment it is accepted, before any handshake. A
+  server of asyncio tells of TLS connections only behind it, which is why we accept those.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
-from collections import Counter
 from collections.abc import Mapping
 from typing import cast
 
@@ -27,6 +28,7 @@ from bridge.imap.protocol.deflate import DamagedInput, Deflate
 from bridge.imap.protocol.responses import untagged
 from bridge.imap.seams import Disconnected, Services
 from bridge.imap.session import Session
+from bridge.imap.slots import Slots
 from bridge.imap.table import TABLE
 from bridge.tls import ShownContext
 
@@ -35,6 +37,8 @@ log = structlog.get_logger("imap")
 DRAIN_SECONDS = 5.0  # that sessions have to finish their command when the server stops
 INFLATED = 64 * 1024  # octets that are inflated at once
 LINGER_SECONDS = 10.0  # that a peer has to take our last words
+BACKLOG = 100  # connections that the system has accepted and we have not
+ACCEPT_AGAIN_SECONDS = 1.0  # after there was no file descriptor for a connection
 
 
 class ImapServer:
@@ -44,37 +48,58 @@ class ImapServer:
         self.services = services
         self.tls = tls
         self._listeners: list[asyncio.Server] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._links: dict[Link, asyncio.Task[None]] = {}
-        self._peers: Counter[str] = Counter()
+        self._slots = Slots()
         self._stopping = False
 
     async def listen(self, host: str, port: int, *, tls: bool) -> list[tuple[str, int]]:
         """Listens, with TLS from the start or with STARTTLS offered. Returns the addresses
         bound (port 0 takes a free one). Raises OSError when the port cannot be had."""
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(
-            lambda: Link(self, secure=tls),
-            host,
-            port,
-            ssl=self.tls if tls else None,
-            ssl_handshake_timeout=limits.IMAP_LOGIN_SECONDS if tls else None,
-        )
+        if tls:
+            return [self._listen_tls(*place) for place in await _places(host, port)]
+        listener = await loop.create_server(lambda: Link(self), host, port)
         self._listeners.append(listener)
-        return [socket.getsockname()[:2] for socket in listener.sockets]
+        return [bound.getsockname()[:2] for bound in listener.sockets]
+
+    def _listen_tls(self, family: int, host: str, port: int) -> tuple[str, int]:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener.setblocking(False)
+        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listener)))
+        name: tuple[str, int] = listener.getsockname()[:2]
+        return name
+
+    async def _accept(self, listener: socket.socket) -> None:
+        """Lets in who comes, and shakes hands then. Ends when it is cancelled."""
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                try:
+                    accepted, address = await loop.sock_accept(listener)
+                except OSError as error:
+                    log.warning("cannot accept a connection", error=error.strerror)
+                    await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+                    continue
+                link = Link(self, accepted, address[0])
+                if self.enter(link):
+                    accepted.close()
 
     async def stop(self) -> None:
         """Accepts no more, says BYE to everybody once their command is done."""
         self._stopping = True
         for listener in self._listeners:
             listener.close()
+        for accepting in self._accepting:
+            accepting.cancel()
         tasks = list(self._links.values())
         for link in self._links:
-            link.session.stop("The server is going down, please connect again")
+            link.stop("The server is going down, please connect again")
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._accepting, return_exceptions=True)
         for listener in self._listeners:
             await listener.wait_closed()
 
@@ -84,36 +109,52 @@ class ImapServer:
 
     # --- called by links ----------------------------------------------------------------
 
-    def admit(self, link: Link) -> str:
-        """Why this connection is refused, or "" when it may come in."""
-        if self._stopping:
-            return "The server is going down, please connect again"
-        if len(self._links) >= limits.IMAP_CONNECTIONS:
-            return "Too many connections, please try again later"
-        if self._peers[link.peer] >= limits.IMAP_CONNECTIONS_PER_ADDRESS:
-            return "Too many connections from your address"
-        return ""
+    def enter(self, link: Link) -> str:
+        """Lets the connection in; returns "", or why it is refused."""
+        refused = (
+            "The server is going down, please connect again"
+            if self._stopping
+            else self._slots.take(link)
+        )
+        if refused:
+            log.info("connection refused", peer=link.peer, why=refused)
+        else:
+            self._links[link] = asyncio.get_running_loop().create_task(link.serve())
+        return refused
 
-    def enter(self, link: Link) -> None:
-        self._peers[link.peer] += 1
-        task = asyncio.get_running_loop().create_task(link.serve())
-        self._links[link] = task
+    def signed_in(self, link: Link) -> None:
+        self._slots.signed_in(link)
 
     def leave(self, link: Link) -> None:
-        if self._links.pop(link, None) is not None:
-            self._peers[link.peer] -= 1
-            if not self._peers[link.peer]:
-                del self._peers[link.peer]
+        self._links.pop(link, None)
+        self._slots.leave(link)
+
+    def end(self, link: Link) -> None:
+        """Whatever it is at."""
+        if link in self._links:
+            self._links[link].cancel()
+
+
+async def _places(host: str, port: int) -> list[tuple[int, str, int]]:
+    """Address family, address and port of all that a host name stands for. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(dict.fromkeys((family, *address[:2]) for family, _, _, _, address in found))
 
 
 class Link(asyncio.Protocol):
     """One connection: the `Wire` of its session."""
 
-    def __init__(self, server: ImapServer, *, secure: bool) -> None:
+    def __init__(
+        self, server: ImapServer, accepted: socket.socket | None = None, peer: str = ""
+    ) -> None:
+        """`accepted` waits for its TLS handshake; without it `connection_made` says who comes."""
         self._server = server
-        self.secure = secure
-        self.private = secure
-        self.peer = ""
+        self._accepted = accepted
+        self.secure = accepted is not None
+        self.private = self.secure
+        self.peer = peer
         self.session = Session(self, server.services, TABLE)
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
@@ -127,16 +168,15 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not descend from asyncio's.
         self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=limits.IMAP_WRITE_BUFFER)
+        if self._accepted is not None:
+            return
         name = transport.get_extra_info("peername")
         self.peer = name[0] if name else ""
-        self.private = self.secure or is_loopback(self.peer)
-        transport.set_write_buffer_limits(high=limits.IMAP_WRITE_BUFFER)
-        refused = self._server.admit(self)
-        if refused:
+        self.private = is_loopback(self.peer)
+        if refused := self._server.enter(self):
             transport.write(untagged(b"BYE", refused))
             transport.close()
-            return
-        self._server.enter(self)
 
     def data_received(self, data: bytes) -> None:
         if self._deflate is None:
@@ -236,7 +276,7 @@ class Link(asyncio.Protocol):
                 self,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=limits.IMAP_LOGIN_SECONDS,
+                ssl_handshake_timeout=limits.IMAP_HANDSHAKE_SECONDS,
             )
         except (OSError, ssl.SSLError) as error:
             log.info("tls failed", peer=self.peer, error=type(error).__name__)
@@ -262,12 +302,27 @@ class Link(asyncio.Protocol):
             found["tls-unique"] = tunnel.get_channel_binding("tls-unique")
         return found
 
+    def signed_in(self) -> None:
+        self._server.signed_in(self)
+
+    def give_way(self) -> None:
+        log.info("a connection without login gave way", peer=self.peer)
+        self._server.end(self)
+
+    def stop(self, why: str) -> None:
+        """Ends the session once its command is done, or the handshake now."""
+        self.session.stop(why)
+        if self._accepted is not None:
+            self._server.end(self)
+
     # --- its life -----------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Runs the session, then closes the connection."""
+        """Shakes hands where that is due, runs the session, then closes the connection."""
         try:
-            await self.session.run()
+            if self._accepted is None or await self._shake_hands(self._accepted):
+                self._accepted = None
+                await self.session.run()
         finally:
             self._server.leave(self)
             if self._transport is not None:
@@ -275,6 +330,19 @@ class Link(asyncio.Protocol):
                 # What is still unsent has this long; a peer that reads nothing keeps no memory.
                 loop = asyncio.get_running_loop()
                 self._linger = loop.call_later(LINGER_SECONDS, self._transport.abort)
+
+    async def _shake_hands(self, accepted: socket.socket) -> bool:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self,
+                accepted,
+                ssl=self._server.tls,
+                ssl_handshake_timeout=limits.IMAP_HANDSHAKE_SECONDS,
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.info("tls failed", peer=self.peer, error=type(error).__name__)
+            return False
+        return True
 
 
 def is_loopback(peer: str) -> bool:

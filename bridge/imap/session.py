@@ -552,6 +552,7 @@ class Session:
         self.services.devices.enter(device, self)
         self.hidden = self.services.hidden.get(login.name, frozenset())
         self.connection.authenticated = True
+        self.wire.signed_in()
 
     def forget_login(self) -> None:
         """RFC 8437 4.1: as if nobody had ever signed in here. Whatever else a session comes to

@@ -65,6 +65,8 @@ class Ear:
 
     def resume(self) -> None: ...
 
+    def signed_in(self) -> None: ...
+
 
 class Device:
     """A client: `uids` and `flags` by sequence number, None where it was not told. The third speaks

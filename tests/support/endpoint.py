@@ -211,6 +211,8 @@ class _Wire:
 
     def resume(self) -> None: ...
 
+    def signed_in(self) -> None: ...
+
     def hang_up(self) -> None:
         self._gone = True
         self.session.lost()

@@ -78,6 +78,8 @@ class Pipe:
 
     def resume(self) -> None: ...
 
+    def signed_in(self) -> None: ...
+
     def break_off(self) -> None:
         self.broken = True
         self.news.set()

@@ -11,7 +11,7 @@ import binascii
 
 from bridge import limits
 from bridge.auth.scram import ScramRefused
-from bridge.imap.commands.login import admit, refuse, require_privacy, sign_in
+from bridge.imap.commands.login import TOO_MANY, admit, refuse, require_privacy, sign_in
 from bridge.imap.protocol.authenticate import Authenticate, decode_response
 from bridge.imap.protocol.connection import Line
 from bridge.imap.protocol.scanner import ParseError
@@ -55,7 +55,13 @@ async def scram(session: Session, request: Request, value: Authenticate) -> Repl
         challenge = await passwords.challenge(exchange, response)
         found, signature = await passwords.signed_in(exchange, await ask(session, challenge))
     except ScramRefused as refused:
+        session.services.guesses.failed(session.wire.peer, exchange.name)
         raise await refuse(session, exchange.name, str(refused)) from None
+    # Whatever was proved: else a guesser would learn here what LOGIN does not tell any more.
+    if found.device is None and not session.services.guesses.allows(
+        session.wire.peer, exchange.name
+    ):
+        raise await refuse(session, exchange.name, TOO_MANY)
     # RFC 5802 5: the client checks us too, and says nothing more, or "*".
     if await ask(session, signature):
         raise Bad("SCRAM is over with an empty response")

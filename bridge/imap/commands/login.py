@@ -1,7 +1,7 @@
 """LOGIN (RFC 3501 6.2.3), and the check that AUTHENTICATE shares with it.
 
 Rules: no password before TLS off this machine; the same words whatever was wrong; a peer that
-keeps guessing waits longer each time.
+keeps guessing waits longer each time, and after many guesses nobody looks at them any more.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from bridge.imap.replies import No, Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session, log
 from bridge.model import Secret
+
+TOO_MANY = "Too many wrong passwords; wait some minutes, or use the password of a device"
 
 
 async def run(session: Session, request: Request, value: Login) -> Reply:
@@ -30,9 +32,16 @@ async def sign_in(session: Session, request: Request, name: str, password: Secre
     """Signs in, or raises No [AUTHENTICATIONFAILED] after the peer's delay."""
     require_privacy(session)
     services = session.services
-    found = await services.passwords.verify(name, password)
-    if found is None:
-        raise await refuse(session, name)
+    peer = session.wire.peer
+    if not services.guesses.allows(peer, name):
+        found = await services.passwords.verify(name, password, devices_alone=True)
+        if found is None:
+            raise await refuse(session, name, TOO_MANY)
+    else:
+        found = await services.passwords.verify(name, password)
+        if found is None:
+            services.guesses.failed(peer, name)
+            raise await refuse(session, name)
     return await admit(session, request, found)
 
 
@@ -49,6 +58,7 @@ async def admit(session: Session, request: Request, found: SignedIn) -> Reply:
     """Signs in whoever proved itself. Raises No at the cap of sessions."""
     services = session.services
     services.throttle.succeeded(session.wire.peer)
+    services.guesses.succeeded(session.wire.peer, found.login)
     login = await services.store.read(lambda tx: tx.login(found.login))
     if login is None:
         login = await services.store.write(lambda tx: tx.ensure_login(found.login))
