@@ -579,6 +579,7 @@ def test_text_stays_what_was_written(folder: Path, written: str) -> None:
     assert config.accounts[0].password().reveal() == written
 
 
+@pytest.mark.case("X004")
 @pytest.mark.parametrize(
     "password", [" #x", 'a"b', "pass wörd \U0001f511 ", "a: b", "*x", "'", "%%", "\\n"]
 )

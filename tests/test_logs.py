@@ -59,6 +59,7 @@ def test_other_libraries_come_out_in_the_same_form() -> None:
     assert out.getvalue().split(" ", 1)[1] == "warning bad request\\nline\n"
 
 
+@pytest.mark.case("L001")
 def test_an_exception_is_one_line() -> None:
     out = io.StringIO()
     logs.configure(stream=out)
@@ -72,6 +73,7 @@ def test_an_exception_is_one_line() -> None:
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 @given(text=st.text() | st.binary())
+@pytest.mark.case("L001")
 def test_any_text_is_one_harmless_line(log_format: logs.LogFormat, text: str | bytes) -> None:
     """Whatever a peer said, the log gets one line of printable characters."""
     out = io.StringIO()
@@ -89,10 +91,12 @@ def test_printable_is_cut(text: str | bytes, most: int) -> None:
     assert len(shown) <= most + 3
 
 
+@pytest.mark.case("L001")
 def test_a_megabyte_is_cut() -> None:
     assert logs.printable(b"\xff" * 1_000_000) == "\\xff" * 125 + "..."
 
 
+@pytest.mark.case("L002")
 def test_a_log_that_cannot_be_written_stops_nobody() -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:
@@ -107,6 +111,7 @@ def test_a_log_that_cannot_be_written_stops_nobody() -> None:
     assert logging.getLogger().handlers
 
 
+@pytest.mark.case("L003")
 def test_what_repeats_is_counted() -> None:
     now = 0.0
     out = io.StringIO()

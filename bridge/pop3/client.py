@@ -182,6 +182,11 @@ class Pop3Session:
         if isinstance(sizes, Status) and isinstance(uidls, Status):
             kind = quirks.refusal(sizes.code)
             raise self._wire.refusal(kind, "would not list the maildrop", sizes.text)
+        if isinstance(sizes, Status) or isinstance(uidls, Status):
+            # A stray -ERR before a reply looks the same, and would make a message of that reply.
+            await self._wire.command(b"NOOP")
+        elif _mixed_up(sizes.values, uidls.values):
+            raise self._wire.out_of_step("answered UIDL with sizes", b"")
         known_sizes = None if isinstance(sizes, Status) else sizes.values
         known_uidls = None if isinstance(uidls, Status) else uidls.values
         if known_sizes is not None and known_uidls is not None:
@@ -403,6 +408,16 @@ class Pop3Session:
         after = await self._ask_capabilities()
         if after.known:
             self.capabilities = after
+
+
+def _mixed_up(sizes: Mapping[int, bytes], uidls: Mapping[int, bytes]) -> bool:
+    """Whether the answer to LIST came twice, or changed places with that to UIDL; in the first
+    case the next one would be read as a message."""
+    if not sizes or not all(uidl.isdigit() for uidl in uidls.values()):
+        return False
+    return sizes == uidls or (
+        bool(uidls) and not any(size[:1].isdigit() for size in sizes.values())
+    )
 
 
 async def _obtained(token: AccessToken, *, refused: str = "") -> str:

@@ -6,6 +6,8 @@ Rules:
   window was the fault, and the session goes on in lock-step.
 - A message whose size is not the one of LIST is handed out only after the next reply has proved
   that the session is in step: a server that does not stuff a lone dot cuts its message there.
+- One that begins with a second +OK, and has not the size of LIST, ends the session: it is out of
+  step, and that line is no part of a message.
 - Whoever is handed a sink closes it; all other sinks are closed here.
 """
 
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 
 from bridge import limits
 from bridge.model import ListedItem, Sink
+from bridge.pop3 import quirks
 from bridge.pop3.errors import Pop3Error, escape
 from bridge.pop3.protocol import Expect, Status
 from bridge.pop3.wire import Wire
@@ -176,13 +179,17 @@ class Retrieval:
 
     async def _read(self, item: ListedItem) -> Retrieved:
         """The body of a +OK. An endless one is cut, and the connection with it."""
-        sink, size = self._new_sink(), 0
+        sink, size, start = self._new_sink(), 0, b""
         try:
             while (data := await self._wire.content()) is not None:
                 size += len(data)
                 if size > limits.POP3_MESSAGE:
                     break
                 sink.write(data)
+                start += data[: limits.POP3_LINE - len(start)]
+            second = len(start) - len(quirks.without_second_ok(start))
+            if second and item.size not in (None, size):
+                raise self._wire.out_of_step("answered RETR twice", start[:second])
         except BaseException:
             sink.close()
             raise

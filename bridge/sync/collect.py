@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -69,6 +69,7 @@ class Collector:
     seen: Doubts = frozenset()
     poisons: Mapping[Line, Poison] = field(default_factory=dict)
     shorts: Mapping[Line, bytes] = field(default_factory=dict)
+    sizes: Collection[int] = ()
     came: list[int] = field(default_factory=list)  # sizes by LIST of what came
     short: list[ListedItem] = field(default_factory=list)  # what came shorter than that
     doubted_items: set[int] = field(default_factory=set)
@@ -173,7 +174,15 @@ class Collector:
         try:
             settled: Settled = await self.store.write(
                 lambda tx: settle(
-                    tx, self.account, batch, self.known, self.seen, now, self.poisons, self.shorts
+                    tx,
+                    self.account,
+                    batch,
+                    self.known,
+                    self.seen,
+                    now,
+                    self.poisons,
+                    self.shorts,
+                    self.sizes,
                 )
             )
         except StoreFull:

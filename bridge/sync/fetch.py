@@ -83,6 +83,7 @@ class Fetcher:
         collector = Collector(
             self._store, self._wall, account, work.session, work.known, tally,
             before.pairs, work.poisons, work.shorts,
+            {line.size for line in work.listing if line.size is not None},
         )  # fmt: skip
         whole = False
         try:

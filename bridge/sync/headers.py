@@ -69,7 +69,7 @@ class Unspoken:
         speaking: Collection[int],
         doubted: Collection[int] = frozenset(),
     ) -> None:
-        """The lines of the UIDLs of `doubted` items are left to their bytes."""
+        """`doubted` items, and the lines of their UIDLs, are left to their bytes."""
         self._by_key: dict[tuple[bytes, int | None], list[KnownItem]] = {}
         self._by_uidl: dict[bytes, list[KnownItem]] = {}
         self._sizes: set[int] = set()
@@ -79,7 +79,7 @@ class Unspoken:
         for item in known:
             if item.id in doubted:
                 self._doubted.add(item.uidl)
-            if item.id in speaking or item.headers is None:
+            if item.id in speaking or item.id in doubted or item.headers is None:
                 continue
             if item.size is not None:
                 self._sizes.add(item.size)

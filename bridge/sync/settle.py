@@ -5,14 +5,17 @@ Rules:
   crash nor a second poll can double a message.
 - Nothing has an effect outside the transaction: it may be run again.
 - No query per item of the maildrop: only for messages that were fetched.
+- A line that was answered with as many octets as LIST told of another one is settled with that
+  size, so that the next listing disagrees and it is fetched once more: a wrong answer must not
+  hide a message for ever, not even when the provider removed the one that was sent instead.
 - What a person imported before the account brought it is that message, with its place, flags and
   bytes: no second entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bridge.model import (
@@ -89,10 +92,11 @@ def settle(
     now: int,
     poisons: Mapping[Line, Poison] = MappingProxyType({}),
     shorts: Mapping[Line, bytes] = MappingProxyType({}),
+    sizes: Collection[int] = (),
 ) -> Settled:
     """The transaction of a batch. Leaves `known` alone, so that it may run again. `poisons` are
     those that could not be had before, `shorts` the digests of what came shorter than LIST said:
-    what is shown for them goes when they come whole."""
+    what is shown for them goes when they come whole; `sizes` are those of the listing."""
     draft = known.draft()
     fresh = False
     mailbox: Mailbox | None = None
@@ -149,13 +153,16 @@ def settle(
             message = tx.add_message(NewMessage(fetched.octets, digest, structure))
             tx.add_entry(mailbox.id, message, internaldate=internaldate(structure, now))
             new += 1
-            before = shorts.get((item.uidl, item.size))
-            if before is not None and _completes(tx, before, fetched.octets):
+        for (_, size), before in shorts.items():  # its UIDL may be another by now
+            if size == item.size and _completes(tx, before, fetched.octets):
                 tx.withdraw(account.login_id, before)
         if item_id is None:
+            came = len(fetched.octets)
+            # The size of another line: perhaps its message. So this line is looked at again.
+            listed = replace(item, size=came) if came in sizes and item.size else item
             item_id = tx.settle_item(
                 account.id,
-                item,
+                listed,
                 delivery,
                 structure.fingerprint,
                 now,

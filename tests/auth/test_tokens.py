@@ -106,6 +106,7 @@ async def test_a_refused_token_is_renewed_whatever_its_age(house: House) -> None
     assert house.refreshes == 1
 
 
+@pytest.mark.case("T001")
 async def test_a_clock_that_jumps_back_or_ahead_costs_a_renewal_at_most(house: House) -> None:
     for jump in (-(10**8), 10**8, -(10**8)):
         house.clock.now += jump

@@ -12,6 +12,7 @@ from bridge import limits
 from bridge.discovery.address import Address, NotAnAddress, base_domains, parse, to_ascii
 
 
+@pytest.mark.case("N004")
 @pytest.mark.parametrize(
     ("text", "address"),
     [
@@ -29,6 +30,7 @@ def test_addresses(text: str, address: Address) -> None:
     assert parse(text) == address
 
 
+@pytest.mark.case("N004")
 @pytest.mark.parametrize(
     "text",
     [
@@ -43,6 +45,7 @@ def test_what_is_none(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.case("N004")
 def test_lengths_are_capped_before_anything_is_encoded() -> None:
     with pytest.raises(NotAnAddress, match="at most 320 characters"):
         parse("me@" + "ü" * limits.ADDRESS)

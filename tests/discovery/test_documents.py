@@ -77,6 +77,7 @@ def test_oauth_alone() -> None:
     assert not found(both).oauth_only
 
 
+@pytest.mark.case("N001")
 @pytest.mark.parametrize(
     "host",
     ["localhost", "pop", "127.0.0.1", "169.254.169.254", "[::1]", "0x7f000001", "a b.test",
@@ -97,6 +98,7 @@ LAUGHS = b"""<!DOCTYPE clientConfig [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;
 <clientConfig><emailProvider>&b;</emailProvider></clientConfig>"""
 
 
+@pytest.mark.case("N003")
 @pytest.mark.parametrize(
     "octets",
     [
@@ -118,6 +120,7 @@ def test_what_is_no_document(octets: bytes) -> None:
         found(octets)
 
 
+@pytest.mark.case("N003")
 def test_the_longest_document() -> None:
     octets = document()
     padding = b"<!--" + b"x" * (limits.DISCOVERY_ANSWER - len(octets) - 7) + b"-->"
@@ -128,6 +131,7 @@ def test_the_longest_document() -> None:
         found(longest + b" ")
 
 
+@pytest.mark.case("N003")
 def test_deep_nesting_is_survived() -> None:
     depth = limits.DISCOVERY_ANSWER // 3
     deep = b"<clientConfig><emailProvider>" + b"<a>" * depth

@@ -172,6 +172,7 @@ async def silence(net: Net, url: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.case("N003")
 async def test_redirects_stay_with_the_domain(net: OtherNet) -> None:
     other = "https://autoconfig.evil.test/mail/config-v1.1.xml"
     net.pages[other] = document("pop.evil.test")
@@ -192,11 +193,13 @@ async def test_redirects_stay_with_the_domain(net: OtherNet) -> None:
     assert await silence(net.net, WELL_KNOWN) == "sends us round in circles"
 
 
+@pytest.mark.case("N003")
 async def test_an_answer_without_end(net: OtherNet) -> None:
     net.pages[OWN] = b"x" * (limits.DISCOVERY_ANSWER * 50)
     assert await silence(net.net, OWN) == "answers without end"
 
 
+@pytest.mark.case("N003")
 async def test_a_certificate_that_is_not_right(net: OtherNet) -> None:
     stranger = Net(net.net.dns_server, net.net.https_port, None)
     assert (await silence(stranger, OWN)).startswith("not reached (")

@@ -85,6 +85,7 @@ async def held(folder: Path) -> Counter[bytes]:
         await house.store.close()
 
 
+@pytest.mark.case("E004")
 @pytest.mark.timeout(120 + 10 * KILLS)
 async def test_an_import_is_killed_and_goes_on(tmp_path: Path) -> None:
     random = Random(SEED)
@@ -117,6 +118,7 @@ async def test_an_import_is_killed_and_goes_on(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.case("E004")
 @pytest.mark.timeout(120 + 10 * KILLS)
 async def test_a_migration_is_killed_and_goes_on(tmp_path: Path) -> None:
     random = Random(SEED)

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from tests.faults.device import Device, observe
 from tests.faults.mail import digests, maildrop
 from tests.faults.oracle import INBOX, Oracle
@@ -152,6 +154,7 @@ async def test_sighup_with_a_broken_config_keeps_the_old_one(tmp_path: Path) -> 
             assert await daemon.stop() == 0
 
 
+@pytest.mark.case("M001")
 async def test_a_second_daemon_is_refused_and_sigkill_frees_the_lock(tmp_path: Path) -> None:
     config = write_config(tmp_path, [])
     async with DaemonProcess(config) as first:

@@ -84,6 +84,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     monkeypatch.setattr(loop, "sock_connect", connect)
 
 
+@pytest.mark.case("N001")
 @pytest.mark.parametrize(
     "addresses",
     [

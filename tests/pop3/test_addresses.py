@@ -14,6 +14,7 @@ def test_a_public_address_may_be_asked(address: str) -> None:
     assert may_be_asked(PUBLIC, address, private=False)
 
 
+@pytest.mark.case("N001")
 @pytest.mark.parametrize(
     "address",
     [
@@ -29,6 +30,7 @@ def test_a_public_name_leads_into_a_private_network_only_if_the_config_says_so(
     assert may_be_asked("nas", address, private=False)
 
 
+@pytest.mark.case("N001")
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254"])
 def test_a_link_local_address_needs_its_own_name(address: str) -> None:
     """169.254.169.254 is where clouds keep what their machines may do."""
@@ -43,6 +45,7 @@ def test_what_is_nobodys_is_never_asked(address: str) -> None:
         assert not may_be_asked(host, address, private=True)
 
 
+@pytest.mark.case("N001")
 @pytest.mark.parametrize(
     ("host", "local"),
     [

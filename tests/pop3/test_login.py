@@ -203,6 +203,7 @@ async def test_X001_no_password_is_in_an_error_that_repeats_it(
 # --- greetings ----------------------------------------------------------------------------
 
 
+@pytest.mark.case("N002")
 @pytest.mark.parametrize(
     ("greeting", "kind", "hint"),
     [

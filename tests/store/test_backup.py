@@ -63,6 +63,7 @@ async def test_a_backup_never_overwrites_and_leaves_no_half(home: Home, tmp_path
     assert names(tmp_path) == {"data", "there"}
 
 
+@pytest.mark.case("M002")
 async def test_a_restored_store_gives_no_number_again(
     home: Home, tmp_path: Path, clock: Clock
 ) -> None:

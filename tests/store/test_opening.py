@@ -55,6 +55,7 @@ async def test_a_second_opener_is_refused_until_the_first_closes(tmp_path: Path)
     await second.close()
 
 
+@pytest.mark.case("M001")
 async def test_the_lock_dies_with_the_process(tmp_path: Path) -> None:
     holder = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDER, str(tmp_path), stdout=asyncio.subprocess.PIPE

@@ -65,6 +65,8 @@ class Pop3Server:
     -ERR then. `rude`: connections end without goodbye. `clock`: the time of `ledger.attempts`.
     """
 
+    session_type: type[Session] = Session
+
     def __init__(
         self,
         items: Iterable[Item | tuple[bytes | None, bytes]] = (),
@@ -221,7 +223,7 @@ class Pop3Server:
             await asyncio.wait(set(self._tasks))
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(self, reader, writer)
+        session = self.session_type(self, reader, writer)
         self.ledger.sessions.append(session.ledger)
         task = asyncio.get_running_loop().create_task(session.run())
         self._tasks.add(task)

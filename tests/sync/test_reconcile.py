@@ -185,6 +185,9 @@ def test_what_speaks_or_is_in_doubt_or_proves_nothing_is_not_asked_for() -> None
     assert not Unspoken([line], [known(1, b"h")], {1}).may_be(line)
     assert not Unspoken([line], [known(1, b"h")], (), {1}).may_be(line)
     assert not Unspoken([line], [known(1, None)], ()).may_be(line)
+    moved = ListedItem(1, b"new", 9)
+    assert Unspoken([moved], [known(1, b"h")], ()).may_be(moved)
+    assert not Unspoken([moved], [known(1, b"h")], (), {1}).may_be(moved)
 
 
 @pytest.mark.parametrize("block", [b"", b"From: a@b\r\n\r\n", b"Subject: x\r\nDate: today\r\n"])

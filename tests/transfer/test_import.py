@@ -79,7 +79,7 @@ async def test_a_content_length_that_is_right_is_believed(house: House, tmp_path
     ]
 
 
-async def test_e001_mixed_line_ends_and_a_truncated_end(house: House, tmp_path: Path) -> None:
+async def test_E001_mixed_line_ends_and_a_truncated_end(house: House, tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(
         b"From a Thu Nov  5 10:00:00 2026\r\nSubject: mixed\r\n\r\na\nb\r\n\r\n"
         b"From a Thu Nov  5 10:00:00 2026\nSubject: cut\n\nhalf a li"
@@ -100,7 +100,7 @@ def maildir(folder: Path) -> Path:
     return folder
 
 
-async def test_e002_a_maildir_with_links_fifos_and_odd_names(house: House, tmp_path: Path) -> None:
+async def test_E002_a_maildir_with_links_fifos_and_odd_names(house: House, tmp_path: Path) -> None:
     box = maildir(tmp_path / "Maildir")
     lists = maildir(box / ".Lists.K&AOQ-se")
     (lists / "dovecot-keywords").write_bytes(b"0 $Junk\n1 work\n")
@@ -170,6 +170,7 @@ async def test_fields_of_programs_come_off_and_those_of_the_message_stay(
     assert flags(await house.entries("INBOX")) == [(Flag(0), ()), (Flag.SEEN, ())]
 
 
+@pytest.mark.case("E003")
 async def test_an_archive_is_refused(house: House, tmp_path: Path) -> None:
     (tmp_path / "mail.zip").write_bytes(b"PK\x03\x04 and so on")
     with pytest.raises(BadSource, match="archive"):

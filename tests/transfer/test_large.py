@@ -33,6 +33,7 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")), file=
 """
 
 
+@pytest.mark.case("E001")
 @pytest.mark.timeout(120 + 300 * GIGABYTES)
 def test_memory_stays_while_the_file_grows(tmp_path: Path) -> None:
     pop3 = {"host": "127.0.0.1", "port": 1, "security": "none", "username": "u", "password": "p"}

@@ -62,6 +62,7 @@ async def fill(house: House) -> list[bytes]:
     return raws
 
 
+@pytest.mark.case("E005")
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_server_that_is_gone_at_any_octet(house: House, form: str) -> None:
     raws = await fill(house)
@@ -81,6 +82,7 @@ async def test_a_server_that_is_gone_at_any_octet(house: House, form: str) -> No
             assert (again.done, again.already, target.appends) == (0, 5, appends)
 
 
+@pytest.mark.case("E005")
 @pytest.mark.parametrize("form", FORMS)
 async def test_what_was_stored_and_not_acknowledged_is_not_sent_again(
     house: House, tmp_path: Path, form: str
@@ -93,6 +95,7 @@ async def test_what_was_stored_and_not_acknowledged_is_not_sent_again(
         assert not tally.skipped
 
 
+@pytest.mark.case("E005")
 @pytest.mark.parametrize("form", FORMS)
 async def test_what_a_server_takes_after_the_next_look_is_there_once(
     house: House, tmp_path: Path, form: str
@@ -115,6 +118,7 @@ async def test_what_a_server_takes_after_the_next_look_is_there_once(
         assert len(target.held()) == 7
 
 
+@pytest.mark.case("E005")
 async def test_a_message_that_is_refused_is_counted_and_the_others_go(house: House) -> None:
     raws = await fill(house)
     for refusal in (b"NO I do not like it", b"BAD what is this"):
@@ -136,6 +140,7 @@ async def test_a_mailbox_that_is_refused_is_counted_and_the_others_go(house: Hou
         assert "refused the mailbox: not here" in " ".join(tally.notes)
 
 
+@pytest.mark.case("E005")
 async def test_a_server_that_is_full_ends_it_with_a_word(house: House) -> None:
     raws = await fill(house)
     async with ImapTarget(

@@ -55,7 +55,7 @@ class Elements(HTMLParser):
 
 
 @pytest.mark.parametrize("canary", CANARIES)
-async def test_w001_what_peers_say_stays_text(canary: str) -> None:
+async def test_W001_what_peers_say_stays_text(canary: str) -> None:
     """Server error, advice, notice, UIDL and mailbox name (in events), device name (from a user
     agent as good as from a person), account name."""
     now = int(time.time())
@@ -84,7 +84,7 @@ async def test_w001_what_peers_say_stays_text(canary: str) -> None:
         assert "unsafe" not in policy
 
 
-async def test_w001_an_address_in_a_link_comes_back_as_text() -> None:
+async def test_W001_an_address_in_a_link_comes_back_as_text() -> None:
     async with served(FakeDesk()) as server:
         visitor = browser(server)
         await visitor.log_in()
@@ -98,7 +98,7 @@ async def test_w001_an_address_in_a_link_comes_back_as_text() -> None:
 @pytest.mark.parametrize(
     "origin", ["https://attacker.example", "null", None, "http://localhost", "https://localhost:{}"]
 )
-async def test_w002_a_post_from_another_page_is_refused(origin: str | None) -> None:
+async def test_W002_a_post_from_another_page_is_refused(origin: str | None) -> None:
     desk = FakeDesk()
     async with served(desk) as server:
         visitor = browser(server)
@@ -112,7 +112,7 @@ async def test_w002_a_post_from_another_page_is_refused(origin: str | None) -> N
         assert desk.asked == [("check", ME)]
 
 
-async def test_w002_a_form_wants_the_token_of_its_session() -> None:
+async def test_W002_a_form_wants_the_token_of_its_session() -> None:
     desk = FakeDesk()
     async with served(desk) as server:
         mine, theirs = browser(server), browser(server)
@@ -127,7 +127,7 @@ async def test_w002_a_form_wants_the_token_of_its_session() -> None:
         assert desk.asked == []
 
 
-async def test_w002_get_changes_nothing() -> None:
+async def test_W002_get_changes_nothing() -> None:
     desk = FakeDesk()
     async with served(desk) as server:
         visitor = browser(server)
@@ -142,7 +142,7 @@ async def test_w002_get_changes_nothing() -> None:
             assert (await visitor.ask(method, "/")).code == 405
 
 
-async def test_w002_the_cookie_is_no_use_to_other_sites_or_scripts() -> None:
+async def test_W002_the_cookie_is_no_use_to_other_sites_or_scripts() -> None:
     async with served(FakeDesk()) as server:
         answer = await browser(server).log_in()
         cookie = answer.headers["set-cookie"]
@@ -152,7 +152,7 @@ async def test_w002_the_cookie_is_no_use_to_other_sites_or_scripts() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/livez", "/metrics", "/static/style.css", "/no"])
-async def test_w003_another_name_is_refused_before_routing(path: str) -> None:
+async def test_W003_another_name_is_refused_before_routing(path: str) -> None:
     async with served(FakeDesk()) as server:
         visitor = browser(server)
         for host in ("attacker.example", "localhost.attacker.example", "", "127.0.0.1.nip.io"):
@@ -161,19 +161,19 @@ async def test_w003_another_name_is_refused_before_routing(path: str) -> None:
         assert (await visitor.get("/livez", Host=f"127.0.0.1:{server.port}")).code == 200
 
 
-async def test_w003_a_listed_name_is_heard() -> None:
+async def test_W003_a_listed_name_is_heard() -> None:
     async with served(FakeDesk(), names=["mail.home.example"]) as server:
         assert (await browser(server, host="mail.home.example").get("/livez")).code == 200
         assert (await browser(server, host="x.mail.home.example").get("/livez")).code == 403
 
 
-async def test_w004_without_a_password_it_does_not_listen_to_the_network() -> None:
+async def test_W004_without_a_password_it_does_not_listen_to_the_network() -> None:
     with pytest.raises(NeedsPassword, match=r"write web\.password_file"):
         async with served(FakeDesk(), listen="0.0.0.0", password=None):
             pytest.fail("it listens")
 
 
-async def test_w004_without_a_password_it_shows_nothing_here_either() -> None:
+async def test_W004_without_a_password_it_shows_nothing_here_either() -> None:
     async with served(FakeDesk(), password=None) as server:
         visitor = browser(server)
         assert (await visitor.get("/")).headers["location"] == "/login"
@@ -185,7 +185,7 @@ async def test_w004_without_a_password_it_shows_nothing_here_either() -> None:
         assert (await visitor.get("/status.json", Authorization="Basic Og==")).code == 401
 
 
-async def test_w004_off_loopback_it_speaks_tls_only() -> None:
+async def test_W004_off_loopback_it_speaks_tls_only() -> None:
     ca = trustme.CA()
     mine, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.configure_trust(mine)
@@ -200,7 +200,7 @@ async def test_w004_off_loopback_it_speaks_tls_only() -> None:
         assert b"200" not in plain[:20]
 
 
-async def test_w005_no_message_is_shown_at_all() -> None:
+async def test_W005_no_message_is_shown_at_all() -> None:
     """Mail is for mail programs: no page, and no route, holds a message's body or subject."""
     async with served(FakeDesk()) as server:
         visitor = browser(server)
@@ -210,7 +210,7 @@ async def test_w005_no_message_is_shown_at_all() -> None:
         assert "iframe" not in (await visitor.get("/")).body
 
 
-async def test_w006_a_request_that_does_not_come_is_not_waited_for(
+async def test_W006_a_request_that_does_not_come_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "WEB_REQUEST_SECONDS", 0.1)
@@ -226,7 +226,7 @@ async def test_w006_a_request_that_does_not_come_is_not_waited_for(
         assert (await visitor.get("/livez")).code == 200
 
 
-async def test_w006_a_long_header_and_a_long_body() -> None:
+async def test_W006_a_long_header_and_a_long_body() -> None:
     async with served(FakeDesk()) as server:
         visitor = browser(server)
         assert (await visitor.get("/livez", X="x" * 1024 * 1024)).code == 400
@@ -253,7 +253,7 @@ async def test_w006_a_long_header_and_a_long_body() -> None:
         "Transfer-Encoding : chunked",
     ],
 )
-async def test_w006_no_request_is_smuggled(framing: str) -> None:
+async def test_W006_no_request_is_smuggled(framing: str) -> None:
     desk = FakeDesk()
     async with served(desk) as server:
         visitor = browser(server)
@@ -266,7 +266,7 @@ async def test_w006_no_request_is_smuggled(framing: str) -> None:
         assert b"ok\n" not in answered
 
 
-async def test_w006_a_bad_chunk_ends_the_connection() -> None:
+async def test_W006_a_bad_chunk_ends_the_connection() -> None:
     async with served(FakeDesk()) as server:
         visitor = browser(server)
         head = f"POST /login HTTP/1.1\r\nHost: {visitor.authority}\r\n"
@@ -294,14 +294,14 @@ async def test_w006_a_bad_chunk_ends_the_connection() -> None:
         "/static/" + "x" * 5_000,
     ],
 )
-async def test_w007_only_our_files_are_there(path: str) -> None:
+async def test_W007_only_our_files_are_there(path: str) -> None:
     async with served(FakeDesk()) as server:
         visitor = browser(server)
         assert (await visitor.get(path)).code == 404
         assert (await visitor.get("/static/style.css")).code == 200
 
 
-async def test_w008_a_forged_forwarding_header_is_ignored() -> None:
+async def test_W008_a_forged_forwarding_header_is_ignored() -> None:
     """The throttle counts the address that connects, whatever the header says, and the scheme
     stays that of the connection."""
     async with served(FakeDesk()) as server:
@@ -310,7 +310,7 @@ async def test_w008_a_forged_forwarding_header_is_ignored() -> None:
         assert "Secure" not in (await visitor.log_in()).headers["set-cookie"]
 
 
-async def test_w008_a_proxy_that_the_config_names_is_believed() -> None:
+async def test_W008_a_proxy_that_the_config_names_is_believed() -> None:
     async with served(FakeDesk(), names=["mail.home.example"], proxies=["127.0.0.1"]) as server:
         visitor = browser(server)
         origin = "https://mail.home.example"
@@ -322,7 +322,7 @@ async def test_w008_a_proxy_that_the_config_names_is_believed() -> None:
         assert "Secure" in answer.headers["set-cookie"]
 
 
-async def test_w009_without_a_login_no_name_is_told() -> None:
+async def test_W009_without_a_login_no_name_is_told() -> None:
     desk = FakeDesk(
         AccountStatus(FAILED, "needs attention"),
         AccountStatus(AccountState("anna@t-online.de"), "up to date"),

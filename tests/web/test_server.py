@@ -158,6 +158,7 @@ async def test_a_header_without_end_is_cut(server: WebServer) -> None:
     assert code == 400
 
 
+@pytest.mark.case("W006")
 async def test_more_connections_than_that_are_refused(
     daemon: FakeControl, desk: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
