@@ -44,29 +44,37 @@ def raw_fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def named_fields(block: bytes, names: frozenset[bytes]) -> bytes:
     """The raw lines of the fields of these (lower-case) names, in their order, up to the blank
-    line: what `raw_fields` would give, at a quarter of the time."""
-    if not names:
-        return b""
-    # A first line that looks folded is a field nevertheless; odd names want the careful way.
-    if block[:1] in (b" ", b"\t") or not all(_PLAIN.fullmatch(name) for name in names):
+    line: what `raw_fields` would give, at a fraction of the time."""
+    pattern = _named(names)
+    # A first line that looks folded is a field nevertheless.
+    if pattern is None or block[:1] in (b" ", b"\t"):
         return b"".join(raw for name, raw in raw_fields(block) if name in names)
-    end = _BLANK.search(block)
-    return b"".join(_named(names).findall(block, 0, end.start() if end else len(block)))
+    if _BLANK.match(block):
+        return b""
+    end = _LAST.search(block)
+    return b"".join(pattern.findall(block, 0, end.start() + 1 if end else len(block)))
 
 
 _PLAIN = re.compile(rb"[!-9;-~]+")  # RFC 5322 3.6.8, ftext
-_BLANK = re.compile(rb"^\r*+\n", re.M)
+_BLANK = re.compile(rb"\r*+\n")
+_LAST = re.compile(rb"\n\r*+\n")  # the end of the last field, and the blank line
 
 
 @lru_cache(maxsize=64)
-def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
+def _named(names: frozenset[bytes]) -> re.Pattern[bytes] | None:
+    """Matches a field, whatever its name; its only group holds it where the name is one of these,
+    else it is empty. None where a name is so odd that it wants the careful way."""
+    if not names or not all(map(_PLAIN.fullmatch, names)):
+        return None
     alternatives = b"|".join(map(re.escape, sorted(names)))
     # Possessive throughout: linear, whatever the header. A line that starts with a blank goes on
-    # with the field before it; one that starts with other white space has that stripped.
+    # with the field before it; one that starts with other white space has that stripped. To step
+    # over the other fields, rather than to look for a beginning at each octet, is three times as
+    # fast.
     return re.compile(
-        rb"^(?:[\x0b-\x0d][\x09\x0b-\x0d ]*+)?+(?:%b)[\x09\x0b-\x0d ]*+:"
-        rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+" % alternatives,
-        re.I | re.M,
+        rb"((?:[\x0b-\x0d][\x09\x0b-\x0d ]*+)?+(?:%b)[\x09\x0b-\x0d ]*+:"
+        rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)|[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+" % alternatives,
+        re.I,
     )
 
 
