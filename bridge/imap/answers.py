@@ -20,6 +20,7 @@ from typing import TypeAlias
 from bridge import limits
 from bridge.imap.fetchitems import IN_MEMORY
 from bridge.imap.protocol.fetch import Item, Simple
+from bridge.imap.protocol.responses import lines
 from bridge.imap.view import Facts
 from bridge.model import MailboxId
 
@@ -54,8 +55,7 @@ class Layout:
             "MODSEQ": facts.modseqs,
             "fixed": fixed,
         }
-        rows = zip(facts.numbers, *map(columns.__getitem__, self._columns), strict=True)
-        return b"".join(map(self._template.__mod__, rows))
+        return lines(self._template, facts.numbers, *map(columns.__getitem__, self._columns))
 
 
 _FORMS = {"UID": b"UID %d", "FLAGS": b"FLAGS %b", "MODSEQ": b"MODSEQ (%d)", "fixed": b"%b"}

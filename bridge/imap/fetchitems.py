@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from bridge import limits
@@ -28,6 +29,7 @@ from bridge.store.api import Columns, ReadTx
 
 IN_MEMORY = frozenset({"FLAGS", "UID", "MODSEQ"})
 LONG = limits.CHUNK  # octets of one response that are read at once; what is more is streamed
+LARGE = 64 * 1024  # octets that are not worth a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +115,28 @@ def is_short(item: Item) -> bool:
     return isinstance(item, Simple) and item.name not in ("RFC822", "RFC822.HEADER", "RFC822.TEXT")
 
 
-def short(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> bytes:
-    """What `is_short` items print, b"RFC822.SIZE 812 ENVELOPE (...)"."""
-    made = []
-    row = _as_rev2(row, items, tx)
+def short(rows: Sequence[EntryRow], items: Iterable[Item], tx: ReadTx) -> Iterator[bytes]:
+    """What `is_short` items print of each row, b"RFC822.SIZE 812 ENVELOPE (...)"."""
+    if any(item.rev2 for item in items):
+        rows = [_as_rev2(row, items, tx) for row in rows]
+    # Column by column: what differs from item to item is decided once for all rows.
+    forms, columns = [], []
     for item in items:
         if isinstance(item, Simple):
-            made.append(SIMPLE[item.name](row))
+            form, value = SIMPLE[item.name]
+            forms.append(form)
+            columns.append(map(value, rows))
         else:
-            made.append(b"".join(map(_octets, _stored(item, row, tx, LONG))))
-    return b" ".join(made)
+            forms.append(b"%b")
+            columns.append(map(_fields(item, tx), rows))
+    return map(b" ".join(forms).__mod__, zip(*columns, strict=True))
+
+
+def _fields(item: Item, tx: ReadTx) -> Callable[[EntryRow], bytes]:
+    def cut(row: EntryRow) -> bytes:
+        return b"".join(map(_octets, _stored(item, row, tx, LONG)))
+
+    return cut
 
 
 def _octets(piece: Piece) -> bytes:
@@ -151,7 +165,7 @@ _IN_MEMORY = {"UID": (b"UID %d", 1), "FLAGS": (b"FLAGS %b", 2), "MODSEQ": (b"MOD
 
 
 def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> list[Piece]:
-    """One FETCH response, `* 7 FETCH (...)`, in one piece but for what is streamed. Raises
+    """One FETCH response, `* 7 FETCH (...)`, in one piece but for what is large or streamed. Raises
     UnknownEncoding where a section cannot be decoded."""
     pieces: list[Piece] = []
     ready = [b"* %d FETCH (" % known.number]  # small things, joined before anything large
@@ -166,15 +180,17 @@ def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> 
                 ready.append(form % known[place])
                 continue
             if item.name in SIMPLE:
-                ready.append(SIMPLE[item.name](row))
+                form, value = SIMPLE[item.name]
+                ready.append(form % value(row))
                 continue
         for piece in _stored(item, row, tx, room):
             if isinstance(piece, bytes):
                 room -= len(piece)
-                ready.append(piece)
-            else:
-                pieces += (b"".join(ready), piece)
-                ready = []
+                if len(piece) < LARGE:
+                    ready.append(piece)
+                    continue
+            pieces += (b"".join(ready), piece)
+            ready = []
     ready.append(b")\r\n")
     pieces.append(b"".join(ready))
     return pieces
@@ -192,17 +208,18 @@ def _as_rev2(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> EntryRow:
 
 _GLOBAL = re.compile(rb'"message" "global"', re.IGNORECASE)
 
-SIMPLE: dict[str, Callable[[EntryRow], bytes]] = {
-    "ENVELOPE": lambda row: b"ENVELOPE " + row.envelope,
-    "BODYSTRUCTURE": lambda row: b"BODYSTRUCTURE " + row.bodystructure,
-    "BODY": lambda row: b"BODY " + row.body,
-    "RFC822.SIZE": lambda row: b"RFC822.SIZE %d" % row.size,
-    "INTERNALDATE": lambda row: b"INTERNALDATE " + internaldate(row.internaldate),
-    "PREVIEW": lambda row: b"PREVIEW " + string(row.preview.encode()),
-    "SAVEDATE": lambda row: b"SAVEDATE " + internaldate(row.savedate),
-    "EMAILID": lambda row: f"EMAILID ({email_id(row)})".encode(),
-    "THREADID": lambda row: f"THREADID ({thread_id(row)})".encode(),
+SIMPLE: dict[str, tuple[bytes, Callable[[EntryRow], bytes | int]]] = {
+    "ENVELOPE": (b"ENVELOPE %b", attrgetter("envelope")),
+    "BODYSTRUCTURE": (b"BODYSTRUCTURE %b", attrgetter("bodystructure")),
+    "BODY": (b"BODY %b", attrgetter("body")),
+    "RFC822.SIZE": (b"RFC822.SIZE %d", attrgetter("size")),
+    "INTERNALDATE": (b"INTERNALDATE %b", lambda row: internaldate(row.internaldate)),
+    "PREVIEW": (b"PREVIEW %b", lambda row: string(row.preview.encode())),
+    "SAVEDATE": (b"SAVEDATE %b", lambda row: internaldate(row.savedate)),
+    "EMAILID": (b"EMAILID (%b)", lambda row: email_id(row).encode()),
+    "THREADID": (b"THREADID (%b)", lambda row: thread_id(row).encode()),
 }
+"""How each item prints, and what of the row it shows."""
 
 
 def _stored(item: Item, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
@@ -253,7 +270,7 @@ def _span(item: Section, row: EntryRow) -> Span | None:
 
 
 def _stretch(row: EntryRow, span: Span, tx: ReadTx, room: int) -> bytes | Stretch:
-    if span.end - span.start > room:
+    if span.end - span.start > max(room, 0):
         return Stretch(row.message_id, span.start, span.end)
     return _bytes(row, span, tx)
 

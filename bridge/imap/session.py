@@ -13,7 +13,7 @@ Over 500 lines because it is one machine: the loop, and the small verbs that com
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -67,7 +67,7 @@ REV2 = frozenset(
         "NAMESPACE", "SASL-IR", "SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UIDPLUS", "UNSELECT",
     }
 )  # fmt: skip
-PIECE = 64 * 1024  # octets of a long answer that are handed over at once
+PIECE = 64 * 1024  # octets of an answer that are handed over at once
 TURN_SECONDS = 0.005  # that a session with pipelined commands runs before others have their turn
 
 
@@ -480,8 +480,9 @@ class Session:
     async def flush(self) -> None:
         """Hands over what is queued, and waits for a slow reader. Raises Disconnected."""
         if self._out:
-            self.wire.write(b"".join(self._out))
-            self._out.clear()
+            out, self._out = self._out, []
+            for octets in out if len(out) == 1 else _gathered(out):
+                self.wire.write(octets)
         await self.wire.drain()
 
     async def sync(self, *, may_expunge: bool, with_uid: bool = False) -> None:
@@ -579,6 +580,21 @@ class Session:
                 await self.flush()
         except (TimeoutError, Disconnected):
             pass
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same octets: what is small in one piece, what is large as it is, not copied."""
+    small: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < PIECE:
+            small.append(piece)
+            continue
+        if small:
+            yield b"".join(small)
+            small.clear()
+        yield piece
+    if small:
+        yield b"".join(small)
 
 
 WRONG_STATE = {

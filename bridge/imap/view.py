@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from bridge.imap.mailboxes import Keywords, OpenMailbox, place, runs, without
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
-from bridge.imap.protocol.responses import flag_list
+from bridge.imap.protocol.responses import flag_list, lines
 from bridge.model import EntryState, Flag
 
 _UNSEEN = bytes(not flags & Flag.SEEN for flags in range(256))
@@ -339,7 +339,7 @@ class View:
             forms.append(b"MODSEQ (%d)")
             columns.append(facts.modseqs)
         form = b"* %d FETCH (" + b" ".join(forms) + b")\r\n"
-        return b"".join(map(form.__mod__, zip(facts.numbers, *columns, strict=True)))
+        return lines(form, facts.numbers, *columns)
 
     def fetch(self, number: int, state: EntryState, *, with_uid: bool, flags: bool = True) -> bytes:
         """`* 7 FETCH (FLAGS (\\Seen) UID 9 MODSEQ (12))`, with UID and MODSEQ where the client

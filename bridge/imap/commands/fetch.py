@@ -8,10 +8,11 @@ expunged meanwhile are left out, and the client is told so (RFC 2180 4.1, RFC 55
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TypeVar
 
 from bridge import limits
 from bridge.imap.answers import Fixed, Layout
@@ -40,6 +41,8 @@ from bridge.imap.view import View
 from bridge.mime.decoding import UnknownEncoding
 from bridge.model import Flag, MailboxId
 from bridge.store.api import Columns, ReadTx, StoreError, StoreFull
+
+T = TypeVar("T")
 
 ROWS = 200  # messages whose rows are in memory at once
 TURN = 500  # messages whose answers are put together before others have their turn
@@ -213,18 +216,19 @@ async def _fixed(
     wanted = columns(items)
 
     def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
+        rows = tx.rows(box, _ranges(uids), wanted)
         made: dict[int, bytes] = {}
         octets = 0
-        for row in tx.rows(box, _ranges(uids), wanted):
-            made[row.uid] = short(row, items, tx)
-            octets += len(made[row.uid])
+        for row, octets_ in zip(rows, short(rows, items, tx), strict=True):
+            made[row.uid] = octets_
+            octets += len(octets_)
             if octets > OCTETS:
                 return uids.index(row.uid) + 1, made
         return len(uids), made
 
     covered, made = await session.services.store.read(work)
     ready.keep(box, items, made)
-    return [made.get(uid) for uid in uids[:covered]]
+    return list(map(made.get, uids[:covered]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,24 +247,35 @@ SliceWork = Callable[[ReadTx], Slice]
 async def _from_store(
     session: Session, view: View, places: Sequence[tuple[int, int]], items: Sequence[Item]
 ) -> bool:
+    """The answers of one visit to the store are sent while the next ones are read."""
     wanted = columns(items)
     shows_flags = Simple("FLAGS") in items
     positions = list(_positions(places))
     complete = True
-    start = undecoded = 0
-    while start < len(positions):
-        here = positions[start : start + ROWS]
+    undecoded = 0
+
+    async def read(here: Sequence[int]) -> tuple[list[Known], Slice]:
         known = _known(view, here)
-        made = await session.services.store.read(_slice_of(view.mailbox.id, known, wanted, items))
-        complete = complete and len(known) == len(here) and not made.missing
-        undecoded += made.undecoded
-        if shows_flags:
-            view.told_flags((facts.uid, facts.modseq) for facts in known[: made.covered])
-        if made.covered < len(known):
-            start = bisect_left(positions, known[made.covered].number - 1)
-        else:
-            start += len(here)
-        await _send(session, made.pieces)
+        work = _slice_of(view.mailbox.id, known, wanted, items)
+        return known, await session.services.store.read(work)
+
+    here = positions[:ROWS]
+    ahead: asyncio.Task[tuple[list[Known], Slice]] | None = None
+    try:
+        while here:
+            known, made = await (ahead or read(here))
+            complete = complete and len(known) == len(here) and not made.missing
+            undecoded += made.undecoded
+            if shows_flags:
+                view.told_flags((facts.uid, facts.modseq) for facts in known[: made.covered])
+            last = known[made.covered].number - 2 if made.covered < len(known) else here[-1]
+            start = bisect_right(positions, last)
+            here = positions[start : start + ROWS]
+            ahead = await _started(read(here)) if here else None
+            await _send(session, made.pieces)
+    finally:
+        if ahead is not None:
+            ahead.cancel()
     if undecoded:
         # RFC 3516 4.3
         raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
@@ -320,13 +335,36 @@ async def _send(session: Session, pieces: Sequence[Piece]) -> None:
         if isinstance(piece, bytes):
             session.send(piece)
         elif isinstance(piece, Stretch):
-            for start in range(piece.start, piece.end, limits.CHUNK):
-                end = min(start + limits.CHUNK, piece.end)
-                session.send(await _chunk(session, Stretch(piece.message_id, start, end)))
-                await session.flush()
+            await _send_stretch(session, piece)
         else:
             await _send_decoded(session, piece)
     await session.flush()
+
+
+async def _send_stretch(session: Session, piece: Stretch) -> None:
+    """A chunk is sent while the next one is read."""
+    chunks = [
+        Stretch(piece.message_id, start, min(start + limits.CHUNK, piece.end))
+        for start in range(piece.start, piece.end, limits.CHUNK)
+    ]
+    octets = await _chunk(session, chunks[0])
+    for chunk in chunks[1:]:
+        ahead = await _started(_chunk(session, chunk))
+        try:
+            session.send(octets)
+            await session.flush()
+            octets = await ahead
+        finally:
+            ahead.cancel()
+    session.send(octets)
+    await session.flush()
+
+
+async def _started(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+    """The work as a task that has begun; as a rule that waits until somebody else waits."""
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    return task
 
 
 async def _send_decoded(session: Session, piece: Decoded) -> None:

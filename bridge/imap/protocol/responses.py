@@ -109,6 +109,17 @@ def internaldate(seconds: int) -> bytes:
 # --- responses --------------------------------------------------------------------------
 
 
+def lines(template: bytes, *columns: Sequence[object]) -> bytes:
+    """The template once for each row of the columns, which are all as long: b"* %d EXISTS\r\n",
+    [1, 2] -> b"* 1 EXISTS\r\n* 2 EXISTS\r\n"."""
+    rows, width = len(columns[0]), len(columns)
+    values: list[object] = [None] * (rows * width)
+    for at, column in enumerate(columns):
+        values[at::width] = column
+    # One formatting for all costs two thirds of one for each.
+    return template * rows % tuple(values)
+
+
 def tagged(tag: bytes, status: bytes, text: str | bytes, code: str | bytes | None = None) -> bytes:
     """b"a1 NO [TRYCREATE] No such mailbox\\r\\n"; `code` goes without its brackets."""
     return b"%b %b %b\r\n" % (tag, status, resp_text(text, code))

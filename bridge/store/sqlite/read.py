@@ -53,6 +53,7 @@ from bridge.store.api import (
 )
 from bridge.store.sqlite import text_index
 from bridge.store.sqlite.errors import store_error
+from bridge.store.sqlite.kept import KeptChunks
 
 Row = tuple[Any, ...]
 Parameters = Sequence[object] | Mapping[str, object]
@@ -130,8 +131,9 @@ def _rows_query(columns: frozenset[Columns]) -> str:
 class SqliteRead:
     """`bridge.store.api.ReadTx`: see there for what each method promises."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, kept: KeptChunks | None = None) -> None:
         self._db = db
+        self._kept = kept
         self.failure: sqlite3.Error | None = None
 
     def _each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
@@ -378,27 +380,43 @@ class SqliteRead:
     # --- octets -------------------------------------------------------------------------
 
     def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes:
+        if end is None or start >= end:
+            end = self._size(message) if end is None else min(end, self._size(message))
+            if start >= end:
+                return b""
+        found = self._stretch(message, start, end)
+        if len(found) != end - start:
+            # Past the end of the message, or damaged.
+            end = min(end, self._size(message))
+            if len(found) != max(end - start, 0):
+                raise StoreDamaged("The message is damaged: some of its bytes are missing.")
+        return found
+
+    def _size(self, message: MessageId) -> int:
         row = self._one("SELECT size FROM message WHERE id = ?", (message,))
         if row is None:
             raise StoreError("The message is gone.")
-        end = row[0] if end is None else min(end, row[0])
-        if start >= end:
-            return b""
+        return int(row[0])
+
+    def _stretch(self, message: MessageId, start: int, end: int) -> bytes:
+        """`octets[start:end]` as far as it is there."""
+        if self._kept is not None and (kept := self._kept.find(message, start, end)) is not None:
+            return kept
         chunks = self._all(
             """SELECT start, octets FROM message_chunk WHERE message_id = ? AND start < ?
             AND start >= (SELECT max(start) FROM message_chunk
                           WHERE message_id = ? AND start <= ?) ORDER BY start""",
             (message, end, message, start),
         )
-        found = b"".join(
-            octets[max(start - at, 0) : end - at]
-            if at < start or end - at < len(octets)
-            else octets
-            for at, octets in chunks
-        )
-        if len(found) != end - start:
-            raise StoreDamaged("The message is damaged: some of its bytes are missing.")
-        return found
+        pieces = []
+        for at, octets in chunks:
+            if at < start or end - at < len(octets):
+                pieces.append(octets[max(start - at, 0) : end - at])
+                if self._kept is not None:
+                    self._kept.keep(message, at, octets)
+            else:
+                pieces.append(octets)
+        return b"".join(pieces)
 
     # --- maildrops ----------------------------------------------------------------------
 
