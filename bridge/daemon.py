@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bridge import __version__, config, logs
+from bridge import __version__, allocator, config, logs
 from bridge.auth.devices import LOOK_SECONDS, Devices, DeviceState
 from bridge.auth.passwords import Passwords, Verifier
 from bridge.auth.throttle import LoginThrottle
@@ -515,6 +515,7 @@ def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
 
     Raises ConfigError, SecretError, StoreError, CertificateError, OSError when it cannot start.
     """
+    allocator.configure()
     logs.configure(log_format)
     settings = config.load(config_path)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

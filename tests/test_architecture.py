@@ -33,6 +33,7 @@ ROWS = {
     "bridge.web.page": 1,
     "bridge.web.status": 1,
     "bridge.web.words": 1,
+    "bridge.allocator": 2,
     "bridge.store": 2,
     "bridge.bus": 2,
     "bridge.events": 2,

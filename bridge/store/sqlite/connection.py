@@ -41,10 +41,10 @@ def connect(path: Path, *, writer: bool, factory: Connect = sqlite3.connect) -> 
                 "foreign_keys = ON",
                 "wal_autocheckpoint = 0",
                 "journal_size_limit = 67108864",
-                "cache_size = -32768",
+                "cache_size = -16384",
             ]
         else:
-            settings += ["query_only = ON", "wal_autocheckpoint = 0", "cache_size = -8192"]
+            settings += ["query_only = ON", "wal_autocheckpoint = 0", "cache_size = -4096"]
         for setting in settings:
             db.execute(f"PRAGMA {setting}").fetchall()
         if writer:
