@@ -93,11 +93,13 @@ class Ready:
 
     def keep(self, mailbox: MailboxId, items: tuple[Item, ...], made: Mapping[int, bytes]) -> None:
         """Keeps what was made of these UIDs, but nothing that is large."""
+        number, block = -1, dict[int, bytes]()
         for uid, octets in made.items():
             if len(octets) > limits.FETCH_READY_ENTRY:
                 continue
-            key = mailbox, items, uid >> _BLOCK
-            block = self._blocks.setdefault(key, {})
+            if uid >> _BLOCK != number:
+                number = uid >> _BLOCK
+                block = self._blocks.setdefault((mailbox, items, number), {})
             if uid not in block:
                 block[uid] = octets
                 self.octets += len(octets) + _OVERHEAD

@@ -133,15 +133,14 @@ def short(rows: Sequence[EntryRow], items: Iterable[Item], tx: ReadTx) -> Iterat
 
 
 def _fields(item: Item, tx: ReadTx) -> Callable[[EntryRow], bytes]:
-    def cut(row: EntryRow) -> bytes:
-        return b"".join(map(_octets, _stored(item, row, tx, LONG)))
+    assert isinstance(item, Section), "nothing else is short"
+    cut = _cutter(item)
 
-    return cut
+    def fields(row: EntryRow) -> bytes:
+        octets = cut(_bytes(row, Span(0, row.header_size), tx))
+        return b"%b {%d}\r\n%b" % (item.label, len(octets), octets)
 
-
-def _octets(piece: Piece) -> bytes:
-    assert isinstance(piece, bytes), "fields are never streamed"
-    return piece
+    return fields
 
 
 def marks_seen(items: Iterable[Item]) -> bool:
@@ -245,17 +244,20 @@ def _section(item: Section, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]
     if span is None:
         return [item.label + b" NIL"]
     if item.fields:
-        header = _bytes(row, span, tx)
-        octets = filter_fields(header, frozenset(item.fields), item.text == "HEADER.FIELDS.NOT")
-        if item.partial is not None:
-            start, length = item.partial
-            octets = octets[start : start + length]
-        return _literal(item.label, octets)
+        return _literal(item.label, _cutter(item)(_bytes(row, span, tx)))
     if item.partial is not None:
         start, length = item.partial
         first = min(span.start + start, span.end)
         span = Span(first, min(first + length, span.end))
     return _literal(item.label, _stretch(row, span, tx, room))
+
+
+def _cutter(item: Section) -> Callable[[bytes], bytes]:
+    """What cuts the fields that HEADER.FIELDS or HEADER.FIELDS.NOT names out of a header."""
+    names, exclude = frozenset(item.fields), item.text == "HEADER.FIELDS.NOT"
+    first, length = item.partial or (0, None)
+    part = slice(first, None if length is None else first + length)
+    return lambda header: filter_fields(header, names, exclude)[part]
 
 
 def _span(item: Section, row: EntryRow) -> Span | None:

@@ -10,7 +10,7 @@ Rules: what does not exist is None, never an error; nothing here looks at the me
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -105,7 +105,7 @@ def find(parts: bytes, size: int, path: tuple[int, ...], text: str) -> Span | No
     return Span(inner.start, inner.body) if text == "HEADER" else Span(inner.body, inner.end)
 
 
-def filter_fields(header: bytes, names: Collection[bytes], exclude: bool) -> bytes:
+def filter_fields(header: bytes, names: Set[bytes], exclude: bool) -> bytes:
     """RFC 3501 6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the raw fields whose name is (or is
     not) in `names` (lower case), in their order, and the blank line."""
     if not exclude:

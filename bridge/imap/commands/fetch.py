@@ -11,7 +11,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
 from bridge import limits
@@ -44,8 +44,8 @@ from bridge.store.api import Columns, ReadTx, StoreError, StoreFull
 
 T = TypeVar("T")
 
-ROWS = 200  # messages whose rows are in memory at once
-TURN = 500  # messages whose answers are put together before others have their turn
+ROWS = 256  # messages whose rows are in memory at once
+TURN = 2 * ROWS  # messages whose answers are put together before others have their turn
 OCTETS = 1024 * 1024  # of answer that ends a slice early
 
 
@@ -160,28 +160,36 @@ async def _put_together(
 ) -> bool:
     """Answers of short items: what the mailbox knows, and what `Ready` keeps or the store has."""
     layout = Layout(items)
+    reader = _FixedReader(session, view.mailbox.id, layout.fixed)
+    portions = [*slices(places, TURN), []]
     complete = True
-    for some in slices(places, TURN):
-        facts = view.facts(some)
-        complete = complete and len(facts.uids) == sum(last - first + 1 for first, last in some)
-        start = 0
-        while start < len(facts.uids):
-            if layout.fixed:
-                fixed = await _fixed(session, view.mailbox.id, layout.fixed, facts.uids[start:])
-                here = facts.part(start, start + len(fixed))
-                start += len(fixed)
-                there = [octets for octets in fixed if octets is not None]
-                if len(there) < len(fixed):
-                    complete = False
-                    here = here.those(octets is not None for octets in fixed)
-                session.send(layout.lines(here, there))
-            else:
-                here, start = facts, len(facts.uids)
-                session.send(layout.lines(here))
-            if layout.shows_flags:
-                view.told_flags(zip(here.uids, here.modseqs, strict=True))
-            await session.flush()
-            await asyncio.sleep(0)
+    try:
+        for some, then in pairwise(portions):
+            facts = view.facts(some)
+            complete = complete and len(facts.uids) == sum(last - first + 1 for first, last in some)
+            start = 0
+            while start < len(facts.uids):
+                if layout.fixed:
+                    fixed = await reader.read(facts.uids[start:])
+                    here = facts.part(start, start + len(fixed))
+                    start += len(fixed)
+                    there = [octets for octets in fixed if octets is not None]
+                    if len(there) < len(fixed):
+                        complete = False
+                        here = here.those(octets is not None for octets in fixed)
+                    if reader.has_read:
+                        coming = [view.uids[at] for at in islice(_positions(then), ROWS)]
+                        await reader.prepare(facts.uids[start : start + ROWS] or coming)
+                    session.send(layout.lines(here, there))
+                else:
+                    here, start = facts, len(facts.uids)
+                    session.send(layout.lines(here))
+                if layout.shows_flags:
+                    view.told_flags(zip(here.uids, here.modseqs, strict=True))
+                await session.flush()
+                await asyncio.sleep(0)
+    finally:
+        reader.stop()
     return complete
 
 
@@ -200,35 +208,60 @@ def slices(places: Sequence[tuple[int, int]], most: int) -> Iterator[list[tuple[
         yield portion
 
 
-async def _fixed(
-    session: Session, box: MailboxId, items: tuple[Item, ...], uids: Sequence[int]
-) -> list[Fixed]:
-    """The fixed octets of the first of these UIDs: of as many as were ready, or were read in one
-    visit to the store; at least of one."""
-    ready = session.services.ready
-    found = ready.find(box, items, uids)
-    if None not in found:
-        return found
-    if at := found.index(None):
-        return found[:at]
-    lacking = list(takewhile(lambda pair: pair[1] is None, zip(uids, found, strict=True)))[:ROWS]
-    uids = [uid for uid, _ in lacking]
-    wanted = columns(items)
+class _FixedReader:
+    """The fixed octets of messages: what `Ready` keeps of them, or what the store has, where those
+    of the next messages are read while the last ones are sent."""
 
-    def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
-        rows = tx.rows(box, _ranges(uids), wanted)
-        made: dict[int, bytes] = {}
-        octets = 0
-        for row, octets_ in zip(rows, short(rows, items, tx), strict=True):
-            made[row.uid] = octets_
-            octets += len(octets_)
-            if octets > OCTETS:
-                return uids.index(row.uid) + 1, made
-        return len(uids), made
+    def __init__(self, session: Session, box: MailboxId, items: tuple[Item, ...]) -> None:
+        self._session, self._box, self._items = session, box, items
+        self._columns = columns(items)
+        self.has_read = False  # anything from the store
+        self._ahead: asyncio.Task[object] | None = None
 
-    covered, made = await session.services.store.read(work)
-    ready.keep(box, items, made)
-    return list(map(made.get, uids[:covered]))
+    async def read(self, uids: Sequence[int]) -> list[Fixed]:
+        """Of the first of these UIDs: of as many as were ready, or were read in one visit to the
+        store; at least of one. None for what was expunged."""
+        ready = self._session.services.ready
+        found = ready.find(self._box, self._items, uids)
+        if None in found and self._ahead is not None:
+            await self._ahead
+            self._ahead = None
+            found = ready.find(self._box, self._items, uids)
+        if None not in found:
+            return found
+        if at := found.index(None):
+            return found[:at]
+        pairs = takewhile(lambda pair: pair[1] is None, zip(uids, found, strict=True))
+        return await self._visit([uid for uid, _ in pairs][:ROWS])
+
+    async def prepare(self, uids: Sequence[int]) -> None:
+        """These, which are so many that one visit has them, come next: reads them into `Ready`."""
+        self.stop()
+        if None in self._session.services.ready.find(self._box, self._items, uids):
+            self._ahead = await _started(self._visit(uids))
+
+    async def _visit(self, uids: Sequence[int]) -> list[Fixed]:
+        box, items, wanted = self._box, self._items, self._columns
+
+        def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
+            rows = tx.rows(box, _ranges(uids), wanted)
+            made: dict[int, bytes] = {}
+            octets = 0
+            for row, fixed in zip(rows, short(rows, items, tx), strict=True):
+                made[row.uid] = fixed
+                octets += len(fixed)
+                if octets > OCTETS:
+                    return uids.index(row.uid) + 1, made
+            return len(uids), made
+
+        self.has_read = True
+        covered, made = await self._session.services.store.read(work)
+        self._session.services.ready.keep(box, items, made)
+        return list(map(made.get, uids[:covered]))
+
+    def stop(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
 
 
 @dataclass(frozen=True, slots=True)

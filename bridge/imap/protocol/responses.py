@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from bridge.imap.protocol import utf7
@@ -98,12 +99,19 @@ def internaldate(seconds: int) -> bytes:
     """0 -> b'" 1-Jan-1970 00:00:00 +0000"', in UTC, the day padded with a space (RFC 3501 9,
     date-day-fixed): iOS 18 Mail shows no message whose date is written otherwise."""
     days, rest = divmod(seconds, 86400)
+    minutes, second = divmod(rest, 60)
+    hour, minute = divmod(minutes, 60)
+    return b'%b%b:%b:%b +0000"' % (_day(days), _TWO[hour], _TWO[minute], _TWO[second])
+
+
+_TWO: Final = tuple(b"%02d" % number for number in range(60))
+
+
+@lru_cache(maxsize=1024)  # the messages of a mailbox share their days
+def _day(days: int) -> bytes:
     ordinal = min(max(days + _EPOCH, 1), datetime.date.max.toordinal())
     day = datetime.date.fromordinal(ordinal)
-    hour, rest = divmod(rest, 3600)
-    return b'"%2d-%b-%04d %02d:%02d:%02d +0000"' % (
-        day.day, _MONTHS[day.month - 1], day.year, hour, rest // 60, rest % 60,
-    )  # fmt: skip
+    return b'"%2d-%b-%04d ' % (day.day, _MONTHS[day.month - 1], day.year)
 
 
 # --- responses --------------------------------------------------------------------------

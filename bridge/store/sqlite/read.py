@@ -19,6 +19,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import starmap
+from operator import itemgetter
 from typing import Any
 
 from bridge.model import (
@@ -112,20 +113,26 @@ def canonical(name: str) -> str:
 
 
 @lru_cache(maxsize=128)
-def _rows_query(columns: frozenset[Columns]) -> str:
-    """The SELECT of `rows` up to its condition; columns in EntryRow's order."""
-    chosen = [
-        sql if name in columns else _UNASKED.get(name, "x''") for name, sql in _ROW_COLUMNS.items()
+def _rows_query(columns: frozenset[Columns]) -> tuple[str, Row]:
+    """The SELECT of `rows` up to its condition, and what is the same in every row: EntryRow's
+    columns up to the last one that was asked for, and those after it."""
+    names = list(_ROW_COLUMNS)
+    past = max((names.index(name) + 1 for name in columns), default=0)
+    chosen = ["entry.uid", "m.id", "m.size", "entry.internaldate", "m.header_size"]
+    chosen += [
+        _ROW_COLUMNS[name] if name in columns else _UNASKED.get(name, "x''")
+        for name in names[:past]
     ]
-    query = "SELECT entry.uid, m.id, m.size, entry.internaldate, m.header_size, "
-    query += ", ".join(chosen) + " FROM entry CROSS JOIN message AS m ON m.id = entry.message_id"
+    query = "SELECT " + ", ".join(chosen)
+    query += " FROM entry CROSS JOIN message AS m ON m.id = entry.message_id"
     if columns & {"envelope", "bodystructure", "body", "parts"}:
         query += " CROSS JOIN message_structure AS s ON s.message_id = m.id"
     if "header" in columns:
         query += " CROSS JOIN message_header AS h ON h.message_id = m.id"
     if "links" in columns:
         query += " CROSS JOIN message_sort AS k ON k.message_id = m.id"
-    return query + " WHERE "
+    rest = tuple(EntryRow._field_defaults[name] for name in names[past:])
+    return query + " WHERE ", rest
 
 
 class SqliteRead:
@@ -309,9 +316,10 @@ class SqliteRead:
         self, mailbox: MailboxId, uids: UidRanges, columns: Iterable[Columns] = ()
     ) -> Sequence[EntryRow]:
         condition, parameters = among(mailbox, uids)
-        found = self._all(_rows_query(frozenset(columns)) + condition, parameters)
-        found.sort(key=lambda row: row[0])  # as a rule it is sorted; the sort is then one pass
-        return list(starmap(EntryRow, found))
+        query, rest = _rows_query(frozenset(columns))
+        found = self._all(query + condition, parameters)
+        found.sort(key=itemgetter(0))  # as a rule it is sorted; the sort is then one pass
+        return [EntryRow._make(row + rest) for row in found]
 
     def sorted_uids(
         self, mailbox: MailboxId, uids: UidRanges, by: Sequence[tuple[SortColumn, bool]]
