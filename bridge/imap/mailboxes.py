@@ -27,7 +27,7 @@ from bridge.bus import Bus
 from bridge.imap.changelog import ChangeLog
 from bridge.imap.rows import MailboxRows
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
-from bridge.store.api import ReadTx, Store, StoreFull, WriteTx
+from bridge.store.api import NoSuchMailbox, ReadTx, Store, StoreError, WriteTx
 
 _NOTHING: Mapping[int, Set[int]] = MappingProxyType({})
 FEW = 32  # entries that are put in place one by one
@@ -152,7 +152,12 @@ class OpenMailbox:
         async with self._lock:
             if self.modseq == news.since:
                 self._take(news)
-        await self.refresh()
+        try:
+            await self.refresh()
+        except NoSuchMailbox:
+            raise
+        except StoreError:
+            pass  # the change is made, whatever else there is to read
 
     def reader(self) -> Reader:
         """What reads, on a thread of the store, all that changed since `modseq`; `states` are the
@@ -280,8 +285,10 @@ class OpenMailbox:
                 return await self._store.read(see)
             try:
                 first, last = await self._store.write(take)
-            except StoreFull:
-                # Reading goes on without room on the disk; the flag stays for a later session.
+            except NoSuchMailbox:
+                raise
+            except StoreError:
+                # Reading goes on where the disk takes no writes; the flag is for a later session.
                 return await self._store.read(see)
             self._given = last
             return first, last

@@ -108,6 +108,7 @@ class Session:
         self.teller: Teller | None = None  # after NOTIFY SET
         self.follower: Follower | None = None  # after SEARCH RETURN (UPDATE)
         self.made: set[int] = set()  # UIDs that this client put into its mailbox
+        self._is_behind = False  # the view is: its mailbox could not be read
         self.closed_by_peer = False
         self.stopping = ""  # why, once the server wants this session to end
         self.over = False
@@ -277,6 +278,9 @@ class Session:
                 raise Bad(f"There is no command {event.name[:40]}")
             if not row.states & self.state:
                 raise Bad(WRONG_STATE[self.state])
+            if self._is_behind and self.view is not None and row.states == State.SELECTED:
+                # A UID that this session was not told of yet would be taken for none.
+                await self._catch_up(self.view, may_expunge=False, with_uid=uid)
             request = Request(event.tag, event.name.removeprefix("UID "), uid)
             reply = await row.run(self, request, event.arguments)
         except ParseError as error:
@@ -490,9 +494,21 @@ class Session:
         view = self.view
         if view is None:
             return
-        await view.mailbox.refresh()
+        try:
+            await self._catch_up(view, may_expunge=may_expunge, with_uid=with_uid)
+        except NoSuchMailbox:
+            raise
+        except StoreError as error:
+            # What a command did is done, and is answered; what is new must wait.
+            self._is_behind = True
+            log.warning("news put off", peer=self.wire.peer, error=str(error))
+
+    async def _catch_up(self, view: View, *, may_expunge: bool, with_uid: bool = False) -> None:
+        """`sync`, where a mailbox that cannot be read is an error. Raises StoreError."""
         watch = self.watch
+        await view.mailbox.refresh()
         if not watch.messages:
+            self._is_behind = False
             return
         await self.claim_recent(view)
         top = view.top
@@ -515,6 +531,7 @@ class Session:
         if self.follower is not None:
             await self.follower.follow(view, top)
         self.made.clear()
+        self._is_behind = False
 
     async def claim_recent(self, view: View) -> None:
         """\\Recent goes to the first read-write session that is told (RFC 3501 2.3.2)."""
@@ -530,6 +547,7 @@ class Session:
         if self.view is not None:
             self.services.mailboxes.release(self.view.mailbox, self.activity.set)
             self.view = self.follower = None
+        self._is_behind = False
         self.made.clear()
 
     def set_watch(self, watch: Watch, teller: Teller | None) -> None:

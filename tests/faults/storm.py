@@ -83,16 +83,16 @@ class Storm:
         self._program = program
         self._real = real
         self.data = folder / "data"
-        self._scratch = folder / "scratch"
-        self._scratch.mkdir()
-        self._config = write_config(
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.config = write_config(
             folder,
             [
                 {**pop3_account(LOGIN, keeper.port), "keep_on_server": keep_on_server},
                 pop3_account("popper@example.org", popper.port, login=LOGIN),
             ],
         )
-        self._writers = [
+        self.writers = [
             Writer(number, self.oracle, Random(random.random()), self._answered)
             for number in range(writers)
         ]
@@ -114,7 +114,7 @@ class Storm:
         program = PROGRAM if self._random.random() < self._real else self._program
         self.real += program is PROGRAM
         started = time.monotonic()
-        async with DaemonProcess(self._config, program) as daemon:
+        async with DaemonProcess(self.config, program) as daemon:
             if kind == "start":
                 await asyncio.sleep(self._random.random() * self._start_seconds[program])
                 happened = daemon.running
@@ -130,7 +130,7 @@ class Storm:
         self.kills[kind if happened else "at rest"] += 1
         for server in (self.keeper, self.popper):
             await server.drop()
-        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
+        await asyncio.to_thread(self.oracle.examine, self.data, self.scratch)
 
     async def _work(
         self, daemon: DaemonProcess, port: int | None, kind: Kind, count: int, *, writing: bool
@@ -143,7 +143,7 @@ class Storm:
                 self.oracle.compare(await asyncio.to_thread(observe, port, LOGIN))
                 if self.oracle.faults:
                     return False  # enough is known
-                tasks = [asyncio.create_task(each.run(port, LOGIN)) for each in self._writers]
+                tasks = [asyncio.create_task(each.run(port, LOGIN)) for each in self.writers]
             else:
                 tasks = [asyncio.create_task(self._look(port))]
             if kind == "told":
@@ -218,18 +218,18 @@ class Storm:
     async def run_broken(self, program: Program, commands: int) -> int:
         """A run of a program that something happens to, which polls, writes and stops in order
         where it can; its exit code."""
-        async with DaemonProcess(self._config, program) as daemon:
+        async with DaemonProcess(self.config, program) as daemon:
             with contextlib.suppress(Ended, Failure, OSError, imaplib.IMAP4.error):
                 port = await daemon.listening()
                 await daemon.poll()
                 self.oracle.compare(await asyncio.to_thread(observe, port, LOGIN))
                 if commands:
-                    await self._writers[0].run(port, LOGIN, commands)
+                    await self.writers[0].run(port, LOGIN, commands)
             code = await daemon.stop()
             assert code in (0, -signal.SIGKILL), "\n".join(daemon.log)
         for server in (self.keeper, self.popper):
             await server.drop()
-        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
+        await asyncio.to_thread(self.oracle.examine, self.data, self.scratch)
         return code
 
     async def run_to_call(self, call: str, number: int, commands: int) -> bool:
@@ -244,7 +244,7 @@ class Storm:
     async def settle(self) -> list[str]:
         """Restarts, polls to the end, judges all; then stops the daemon and judges the file.
         Returns the names of the files that are left in data_dir."""
-        async with DaemonProcess(self._config, self._program) as daemon:
+        async with DaemonProcess(self.config, self._program) as daemon:
             port = await daemon.listening()
             for report in await daemon.poll():
                 if report["error"] or report["failed"]:
@@ -257,7 +257,7 @@ class Storm:
             if await daemon.stop() != 0:
                 self.oracle.faults.append("\n".join(["no clean end", *daemon.log]))
             self._no_complaints(daemon)
-        await asyncio.to_thread(self.oracle.examine, self.data, self._scratch)
+        await asyncio.to_thread(self.oracle.examine, self.data, self.scratch)
         return sorted(str(p.relative_to(self.data)) for p in self.data.rglob("*") if p.is_file())
 
 

@@ -40,7 +40,7 @@ from bridge.imap.session import Session, log
 from bridge.imap.view import View
 from bridge.mime.decoding import UnknownEncoding
 from bridge.model import Flag, MailboxId
-from bridge.store.api import Columns, ReadTx, StoreError, StoreFull
+from bridge.store.api import Columns, NoSuchMailbox, ReadTx, StoreError
 
 T = TypeVar("T")
 
@@ -149,8 +149,10 @@ async def _mark_seen(session: Session, view: View, places: Sequence[tuple[int, i
         await session.services.store.write(
             lambda tx: tx.store_flags(box, unseen, "add", int(Flag.SEEN))
         )
-    except StoreFull:
-        return False  # reading goes on without room on the disk
+    except NoSuchMailbox:
+        raise
+    except StoreError:
+        return False  # reading goes on where the disk takes no writes
     await view.mailbox.refresh()
     return True
 

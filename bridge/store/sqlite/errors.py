@@ -25,8 +25,9 @@ def store_error(error: sqlite3.Error) -> StoreError:
         )
     if code in _DAMAGED:
         return StoreDamaged(
-            f"The database file is damaged ({name}). Stop the program, keep a copy of the data "
-            "directory, and restore the latest backup."
+            f"The database was not readable ({name}): its file may be damaged. `popbridge doctor "
+            "--verify` says what is; then stop the program, keep a copy of the data directory, and "
+            "restore the latest backup."
         )
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
