@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import logs
+from tests.support import figures
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +126,23 @@ def test_what_repeats_is_counted() -> None:
     now = 61.0
     log.info("login failed")
     assert out.getvalue().endswith(f"login failed not_shown={1_000 - logs._REPEATS}\n")
+
+
+@pytest.mark.case("L003")
+def test_a_million_errors_a_minute_are_a_few_hundred_lines() -> None:
+    """One event, and events of a thousand kinds: what fell is said in the next minute."""
+    now = 0.0
+    out = io.StringIO()
+    logs.configure(stream=out, clock=lambda: now)
+    let = logs._Repeats(lambda: now)
+    record = logging.LogRecord("popbridge", logging.ERROR, "", 0, {"event": "no"}, (), None)
+    written = sum(let.filter(record) for _ in range(1_000_000))
+    assert written == logs._REPEATS
+    log = logs.get_logger()
+    for number in range(10_000):
+        log.error(f"kind {number}")
+    assert out.getvalue().count("\n") <= 1_001 + logs._REPEATS
+    now = 61.0
+    assert let.filter(record)
+    assert record.msg == {"event": "no", "not_shown": 1_000_000 - logs._REPEATS}
+    figures.note("errors within a minute", tried=1_000_000, written=written, counted=1_000_000)
