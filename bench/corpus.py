@@ -1,10 +1,11 @@
 """The mail that every peer is given: made and not found, the same octets at each run.
 
-Three mailboxes, by what they measure:
+Three mailboxes, by what they measure, and one of any size:
 - `mixed`: 27 kB a message on average, as people have it: most are short texts, some HTML, every
   tenth has an attachment; threads, lists, several languages.
 - `large`: 145 kB a message on average, for reading bodies.
 - `tiny`: 300 octets a message, for what depends on numbers alone.
+- `numbered`: as tiny, with as many unseen messages and as many with a rare word at every size.
 """
 
 from __future__ import annotations
@@ -126,6 +127,23 @@ def tiny(number: int) -> bytes:
         f"From: sender{number % 97}@example.org\r\nTo: me@example.net\r\n"
         f"Subject: tiny {number}\r\nDate: 1 Jan 2024 {number % 24:02d}:00:00 +0000\r\n"
         f"Message-ID: <{number}.tiny@example.org>\r\n\r\nhello {number}\r\n"
+    ).encode()
+
+
+SPECIAL = 1_000  # the first messages of `numbered`, among which searches find ten
+UNSEEN = 100  # the last messages of `numbered`, which are not \\Seen
+
+
+def numbered(number: int) -> bytes:
+    """Message `number` of a mailbox of any size, which stands in it in seven digits and nowhere
+    else. Ten of the first thousand have RARE in their text, ten others "invoice" as subject."""
+    place = number % 100 if number < SPECIAL else 0
+    subject = f"number {number:07}" + (" invoice" if place == 5 else "")
+    text = f"hello {number:07}" + (f" from a {RARE}" if place == 3 else "")
+    return (
+        f"From: sender{number % 97:02}@example.org\r\nTo: me@example.net\r\n"
+        f"Subject: {subject}\r\nDate: 1 Jan 2024 {number % 24:02d}:00:00 +0000\r\n"
+        f"Message-ID: <{number:07}.numbered@example.org>\r\n\r\n{text}\r\n"
     ).encode()
 
 

@@ -19,6 +19,7 @@ import contextlib
 import functools
 import gc
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -29,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bridge import __version__, allocator, config, logs
+from bridge import __version__, allocator, config, limits, logs
 from bridge.auth.devices import LOOK_SECONDS, Devices, DeviceState
 from bridge.auth.passwords import Passwords, Verifier
 from bridge.auth.throttle import LoginThrottle
@@ -68,6 +69,7 @@ log = logs.get_logger()
 STOP_SECONDS = 9.0
 TELL_EVERY_SECONDS = 60.0  # the service manager, where nothing asks for more
 PURGE_EVERY_SECONDS = 3600.0
+OPEN_FILES_BESIDE = 1_000  # of IMAP: database, polls, the page
 PURGE_AFTER_SECONDS = 24 * 3600  # a device may still be reading what another one expunged
 
 
@@ -510,6 +512,17 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def allow_open_files() -> None:
+    """As many open files as the system lets us have, up to one for every connection that we take:
+    its default, often 1,024, would be reached by the devices of one office."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.IMAP_CONNECTIONS + OPEN_FILES_BESIDE
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
     """The daemon in the foreground, until a signal. Returns the exit code.
 
@@ -517,6 +530,7 @@ def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
     """
     allocator.configure()
     logs.configure(log_format)
+    allow_open_files()
     settings = config.load(config_path)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config_path, settings))

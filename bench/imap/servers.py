@@ -1,4 +1,4 @@
-"""The servers that are measured: popbridge as its users run it, and Dovecot in two ways.
+"""The servers that are measured: popbridge as its users run it, Dovecot in three ways, and Cyrus.
 
 Rules: each is a process of its own in a private folder, on loopback, gone with the `with`; each
 holds the same messages, given by APPEND, with the same flags and dates.
@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.imap.client import Client
+from bridge import __version__
+from bridge.cli import control
+from tests.support.cyrus import Cyrus
 from tests.support.dovecot import Dovecot
 
 PASSWORD = "secret"
@@ -45,6 +48,21 @@ service imap-login {
   process_min_avail = 2
 }
 """
+_HIBERNATE = """\
+imap_hibernate_timeout = 1s
+service imap {
+  unix_listener imap-master {
+    mode = 0666
+  }
+  extra_groups =
+}
+service imap-hibernate {
+  client_limit = 20000
+  unix_listener imap-hibernate {
+    mode = 0666
+  }
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -54,15 +72,29 @@ class Server:
     name: str
     version: str
     port: int
-    tls_port: int
+    tls_port: int  # 0: none
     users: tuple[str, ...]
     pid: int  # of its first process
+    config: Path | None = None  # popbridge's
 
     def client(self, user: int = 0, source: str = "127.0.0.1") -> Client:
         """A connection that is signed in."""
         client = Client(self.port, source)
         client.login(self.users[user % len(self.users)], PASSWORD)
         return client
+
+    def poll(self) -> float:
+        """Seconds in which popbridge polls all its accounts. Raises RuntimeError where one could
+        not be polled."""
+        start = time.perf_counter()
+        said = control.ask(self.config, "POST", "/poll", seconds=600)
+        taken = time.perf_counter() - start
+        assert isinstance(said, list)
+        for report in said:
+            assert isinstance(report, dict)
+            if report["error"]:
+                raise RuntimeError(f"{report['address']}: {report['error']}")
+        return taken
 
     def cpu(self) -> float:
         """Seconds that its processes have worked, those that ended included."""
@@ -103,18 +135,25 @@ def _kib(pid: int, file: str, key: str) -> int:
 
 
 @contextlib.contextmanager
-def popbridge(folder: Path) -> Iterator[Server]:
-    """The daemon, configured as the README has it; its accounts never poll."""
-    folder.mkdir()
-    users = tuple(f"user{number}" for number in range(LOGINS))
-    accounts = [
+def popbridge(
+    folder: Path,
+    data_dir: Path | None = None,
+    *,
+    provider: int = 1,
+    accounts: int = LOGINS,
+) -> Iterator[Server]:
+    """The daemon, configured as the README has it. `data_dir` is a store that is there already.
+    Its accounts, one for each login, are at the POP3 port `provider`, and poll when told."""
+    folder.mkdir(parents=True)
+    users = tuple(f"user{number}" for number in range(accounts))
+    polled = [
         {
             "address": f"{user}@example.net",
             "login": user,
             "interval": "30d",
             "pop3": {
                 "host": "127.0.0.1",
-                "port": 1,
+                "port": provider,
                 "security": "none",
                 "username": user,
                 "password": PASSWORD,
@@ -127,10 +166,10 @@ def popbridge(folder: Path) -> Iterator[Server]:
     config.write_text(
         json.dumps(
             {
-                "data_dir": "./data",
+                "data_dir": str(data_dir or folder / "data"),
                 "imap": {"listen": ["127.0.0.1:0"], "listen_tls": ["127.0.0.1:0"]},
                 "web": {"listen": None},
-                "accounts": accounts,
+                "accounts": polled,
                 "logins": [{"name": user, "password": PASSWORD} for user in users],
             }
         )
@@ -145,16 +184,10 @@ def popbridge(folder: Path) -> Iterator[Server]:
     ):
         try:
             ports = _ports(folder / "log", process)
-            version = subprocess.run(
-                [sys.executable, "-m", "bridge", "--version"],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout.split()[-1]
-            yield Server("popbridge", version, *ports, users, process.pid)
+            yield Server("popbridge", __version__, *ports, users, process.pid, config)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
 def _ports(log: Path, process: subprocess.Popen[bytes]) -> tuple[int, int]:
@@ -169,10 +202,13 @@ def _ports(log: Path, process: subprocess.Popen[bytes]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def dovecot(folder: Path, *, fast_login: bool = False) -> Iterator[Server]:
-    """Debian's Dovecot on sdbox; `fast_login` is its "high-performance" login service."""
-    settings = _SDBOX + (_FAST.replace("{", "{{").replace("}", "}}") if fast_login else "")
-    folder.mkdir()
+def dovecot(folder: Path, *, fast_login: bool = False, hibernate: bool = False) -> Iterator[Server]:
+    """Debian's Dovecot on sdbox; `fast_login` is its "high-performance" login service. With
+    `hibernate` an idle connection leaves its process after a second, and waits in one for all."""
+    settings = _SDBOX
+    for wanted, more in ((fast_login, _FAST), (hibernate, _HIBERNATE)):
+        settings += more.replace("{", "{{").replace("}", "}}") if wanted else ""
+    folder.mkdir(parents=True)
     peer = Dovecot(folder)
     peer._settings = settings.format(home=peer.folder / "home")
     with peer:
@@ -189,3 +225,16 @@ def dovecot(folder: Path, *, fast_login: bool = False) -> Iterator[Server]:
             (peer.username,),
             process.pid,
         )
+
+
+@contextlib.contextmanager
+def cyrus() -> Iterator[Server]:
+    """Debian's Cyrus as it is, in clear only."""
+    with Cyrus() as peer:
+        with Client(peer.port) as client:
+            said = client.ask("ID NIL")
+            found = re.search(rb'"version" "([^" ]+)', said)
+        process = peer._process
+        assert process is not None
+        version = found[1].decode() if found else "?"
+        yield Server("Cyrus", version, peer.port, 0, (peer.username,), process.pid)

@@ -6,14 +6,15 @@ import os
 import platform
 import sqlite3
 import time
+from collections.abc import Sequence
 
 from bench.imap.run import Report
-from bench.imap.workload import Row
-
-OURS = "popbridge"
+from bench.imap.workload import DOVECOT, FAST, OURS, Row
 
 
 def markdown(report: Report) -> str:
+    """Goals and ratios are beside Dovecot, whoever else is there."""
+    others = [name for name in report.versions if name not in (OURS, DOVECOT, FAST)]
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({_cpu()}), {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}, SQLite "
@@ -24,10 +25,10 @@ def markdown(report: Report) -> str:
         f"{report.sizes.tiny:,} messages; median of {report.sizes.rounds} rounds; devices "
         f"{report.sizes.devices[0]} and {report.sizes.devices[1]}.",
         "",
-        "| | what | popbridge | Dovecot | ratio | goal | |",
-        "|---|---|---:|---:|---:|---:|---|",
+        " | ".join(["| | what", OURS, DOVECOT, *others, "ratio", "goal | |"]),
+        "|---|---|---:|---:|---:|---:|" + "---:|" * len(others) + "---|",
     ]
-    lines += [_line(report, name, row) for name, row in report.rows]
+    lines += [_line(report, name, row, others) for name, row in report.rows]
     names = list(report.versions)
     lines += ["", "| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     facts: dict[str, dict[str, float]] = {
@@ -42,7 +43,7 @@ def markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _line(report: Report, workload: str, row: Row) -> str:
+def _line(report: Report, workload: str, row: Row, others: Sequence[str]) -> str:
     ours = report.costs.get((row.label, OURS))
     theirs = report.costs.get((row.label, row.against))
     ratio = ours / theirs if ours is not None and theirs else None
@@ -54,9 +55,10 @@ def _line(report: Report, workload: str, row: Row) -> str:
     goal = f"≤ {row.ratio:g}" if row.ratio is not None else ""
     if row.most is not None:
         goal = f"≤ {row.most:g} {row.unit}"
-    shown = [f"{_figure(cost)} {row.unit}" if cost is not None else "" for cost in (ours, theirs)]
+    costs = [ours, theirs, *(report.costs.get((row.label, other)) for other in others)]
+    shown = [f"{_figure(cost)} {row.unit}" if cost is not None else "" for cost in costs]
     return (
-        f"| {workload} | {row.label} | {shown[0]} | {shown[1]} | "
+        f"| {workload} | {row.label} | {' | '.join(shown)} | "
         f"{f'{ratio:.3f}' if ratio is not None else ''} | {goal} | "
         f"{ {None: '', True: 'reached', False: 'missed'}[reached] } |"
     )

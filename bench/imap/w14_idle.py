@@ -8,16 +8,17 @@ import ssl
 from collections.abc import Iterator
 
 from bench.imap.servers import PASSWORD, Server
-from bench.imap.workload import DOVECOT, Row, Sizes, Workload
+from bench.imap.workload import OURS, Row, Sizes, Workload
 
 FROM_ONE_ADDRESS = 90
 FEW = 20  # of a server that has a process for each
 
 
 def measure(server: Server, sizes: Sizes) -> Iterator[tuple[str, float]]:
-    devices = FEW if server.name.startswith(DOVECOT) else sizes.idle
+    devices = sizes.idle if server.name == OURS else FEW
     yield "an idle device", _cost(server, devices, tls=False)
-    yield "an idle device, TLS", _cost(server, devices, tls=True)
+    if server.tls_port:
+        yield "an idle device, TLS", _cost(server, devices, tls=True)
 
 
 def _cost(server: Server, devices: int, *, tls: bool) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bench.imap.servers import Server
 
+OURS = "popbridge"
 DOVECOT = "Dovecot"
 FAST = "Dovecot, fast login"
 

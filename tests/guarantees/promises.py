@@ -109,7 +109,7 @@ GUARANTEES = (
         "No UID is given twice, no flag is lost, no MODSEQ shrinks, also over a crash and a "
         "restore.",
         "tests/imap/test_model.py tests/faults/test_kill.py tests/store/test_backup.py",
-        ("four devices against the model", "kills"),
+        ("four devices against the model", "devices at work", "kills"),
         ("C018", "C019", "M001-M006", "I025-I028", "I089"),
     ),
     Guarantee(
@@ -129,6 +129,7 @@ GUARANTEES = (
             "fuzz: headers",
             "fuzz: pop3",
             "fuzz: config-yaml",
+            "idle devices",
         ),
         ("I001-I024", "I029-I042", "I066-I092", "S001-S006", "P061", "P095-P100", "L001-L003"),
     ),

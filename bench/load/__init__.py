@@ -1,0 +1,1 @@
+"""Many devices, many accounts, one very large mailbox: does the daemon bear them?"""
