@@ -160,9 +160,9 @@ REACHED = {
     "PHONE_CODES": "web/test_phone.py::test_codes_are_capped",
     "PHONE_WRONG_CODES": "web/test_phone.py::test_guessing_ends_it",
     "MESSENGER_SECONDS": "test_messenger.py::test_a_server_that_does_not_answer",
-    "WEB_BODY": "web/test_hostile.py::test_w006_a_long_header_and_a_long_body",
+    "WEB_BODY": "web/test_hostile.py::test_W006_a_long_header_and_a_long_body",
     "WEB_REQUEST_SECONDS": (
-        "web/test_hostile.py::test_w006_a_request_that_does_not_come_is_not_waited_for"
+        "web/test_hostile.py::test_W006_a_request_that_does_not_come_is_not_waited_for"
     ),
     "WEB_ACTION_SECONDS": "web/test_hostile.py::test_an_action_that_takes_too_long",
     "WEB_SESSIONS": "web/test_hostile.py::test_sessions_are_capped",
