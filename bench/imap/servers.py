@@ -26,6 +26,7 @@ from tests.support.dovecot import Dovecot
 
 PASSWORD = "secret"
 LOGINS = 10  # of popbridge: so many devices stay under its caps
+START_SECONDS = 600.0  # a kept store of a million messages may have to be upgraded first
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _SDBOX = """\
@@ -192,7 +193,7 @@ def popbridge(
 
 def _ports(log: Path, process: subprocess.Popen[bytes]) -> tuple[int, int]:
     """The plain and the TLS port that the daemon says it listens on."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         found = re.search(r"imap://127\.0\.0\.1:(\d+) imaps://127\.0\.0\.1:(\d+)", log.read_text())
         if found:
