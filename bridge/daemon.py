@@ -233,6 +233,7 @@ class Daemon:
 
     async def _take_accounts(self, settings: Config) -> None:
         """Makes the logins and accounts of the config known to store and schedule."""
+        _warn_of_twins(settings)
 
         def work(tx: WriteTx) -> dict[str, Account]:
             accounts = {}
@@ -491,6 +492,16 @@ def _hidden(settings: Config) -> dict[str, frozenset[str]]:
     return hidden
 
 
+def _warn_of_twins(settings: Config) -> None:
+    """Two accounts with one maildrop: each has all of its mail, which is seldom meant."""
+    first: dict[tuple[str, int, str], str] = {}
+    for account in settings.accounts:
+        there = account.endpoint.host, account.endpoint.port, account.endpoint.username
+        other = first.setdefault(there, account.address)
+        if other != account.address:
+            log.warning("two accounts collect one maildrop", account=account.address, other=other)
+
+
 def server_certificate(settings: Config) -> ServerCertificate:
     files = settings.imap.certificate
     if files is None:
@@ -531,6 +542,8 @@ def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
     allocator.configure()
     logs.configure(log_format)
     allow_open_files()
+    # A core dump would hold passwords and tokens.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings = config.load(config_path)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config_path, settings))

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support import figures
+from tests.support import figures, secrets
 from tests.support.judge import judged
 
 CASE = re.compile(r"test_([A-Z]\d{3})(?!\d)")
@@ -24,6 +24,17 @@ def rejected() -> Iterator[list[str]]:
     with judged() as rejected:
         yield rejected
     assert rejected == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_password_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What stores and daemons of the whole run left in their folders has none of the passwords
+    that the tests use, and none of the canaries."""
+    yield
+    found = secrets.of_stores(tmp_path_factory.getbasetemp())
+    assert found.found == []
+    if found.files:
+        figures.note("files of the suite", files=found.files, octets=found.octets, leaks=0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,6 +38,7 @@ SYNCING: list[Kind] = ["start", "command", "served", "served", "served", "writte
 WRITING: list[Kind] = ["start", "command", "answered", "answered", "answered", "written"]
 
 
+@pytest.mark.case("M006")
 @pytest.mark.case("C004", "C018", "C019")
 @pytest.mark.timeout(300 + 10 * ROUND)
 @pytest.mark.parametrize("first", range(0, KILLS, ROUND))

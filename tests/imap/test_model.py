@@ -88,6 +88,7 @@ async def episode(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> int
         return driver.steps
 
 
+@pytest.mark.case("M006")
 @pytest.mark.timeout(max(120, STEPS // 20))
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_devices_agree_with_the_model(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import pytest
 from bridge import limits
 from tests.pcases.home import DAY, Home, maildrop
 from tests.pop3.harness import AdvancingClock
+from tests.support import figures
 from tests.support.pop3_server import Pop3Server
 
 DROPS = int(os.environ.get("POPBRIDGE_DROPS", "250"))
@@ -164,6 +165,7 @@ async def test_P099_a_thousand_polls_dropped_at_random(home: Home) -> None:
         assert sockets() == before
         ours = {task for task in asyncio.all_tasks() if "Poller" in repr(task.get_coro())}
         assert ours == set()
+    figures.note("polls dropped at random", tried=DROPS, lost=0, doubled=0, leaks=0)
 
 
 async def test_P100_a_gigabyte_before_the_greeting(home: Home) -> None:

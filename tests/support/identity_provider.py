@@ -69,6 +69,7 @@ class IdentityProvider:
         lifetime: int = 3600,
         interval: int = 1,
     ) -> None:
+        self.mark = ""  # stands in every token
         self.client_id = client_id
         self.client_secret = client_secret
         self.rotates = rotates
@@ -240,14 +241,14 @@ class IdentityProvider:
 
     def _give(self, before: str | None) -> tuple[int, dict[str, object]]:
         number = next(self._serial)
-        access = f"access-{number}"
+        access = f"access-{self.mark}{number}"
         said: dict[str, object] = {
             "access_token": access,
             "token_type": "Bearer",
             "expires_in": self.lifetime,
         }
         if before is None or self.rotates:
-            said["refresh_token"] = refresh = f"refresh-{number}"
+            said["refresh_token"] = refresh = f"refresh-{self.mark}{number}"
             self.refreshable.add(refresh)
             if before is not None:
                 self._parents[refresh] = before
