@@ -15,18 +15,20 @@ import asyncio
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import compress
 from typing import Final
 
 from bridge import limits
-from bridge.imap.mailboxes import place
+from bridge.imap.matching import Figure, value
+from bridge.imap.planes import Planes, mask_of
 from bridge.mime.headers import fields
 from bridge.mime.text import decode_header, fold
 from bridge.model import MailboxId
 from bridge.store.api import ReadTx, Store, UidRanges
 
 FIGURES: Final = ("size", "internaldate", "sent_day", "savedate")
-"""Columns of numbers, by their name in `EntryRow`; 0 is a message without `sent_day`."""
+"""Columns of numbers, by their name in `EntryRow`."""
 
 FIELDS: Final = (b"from", b"to", b"cc", b"bcc", b"subject")
 _FIGURE_ROWS = 5_000  # messages in one visit to the store
@@ -75,13 +77,13 @@ class Columns:
         self._mailbox = mailbox
         self._lock = asyncio.Lock()
         self._figure_uids = array("I")
-        self._figures = {name: array("q") for name in FIGURES}
+        self._figures = {name: Planes() for name in FIGURES}
         self._field_uids = array("I")
         self._fields = {name: Field() for name in FIELDS}
 
     @property
     def octets(self) -> int:
-        figures = 40 * len(self._figure_uids)
+        figures = 24 * len(self._figure_uids)
         return figures + sum(field.octets for field in self._fields.values())
 
     async def read(
@@ -103,7 +105,7 @@ class Columns:
                     there, values = await store.read(_figures(self._mailbox, ranges))
                     self._figure_uids += there
                     for name in FIGURES:
-                        self._figures[name] += values[name]
+                        self._figures[name].extend(values[name])
             if header:
                 missing = uids[bisect_right(uids, _last(self._field_uids)) :]
                 for start in range(0, len(missing), _FIELD_ROWS):
@@ -115,49 +117,32 @@ class Columns:
                     for field in FIELDS:
                         self._fields[field].extend(records[field])
 
-    def figures(self, name: str, uids: array[int], test: Callable[[int], bool]) -> bytes:
-        """For each of the UIDs 1 where its figure passes the test, else 0."""
-        if uids == self._figure_uids:
-            return bytes(map(test, self._figures[name]))
-        return mask_of(
-            uids,
-            (
-                uid
-                for uid, value in zip(self._figure_uids, self._figures[name], strict=True)
-                if test(value)
-            ),
-        )
+    def figures(self, asked: Figure, uids: array[int]) -> bytes:
+        """For each of the UIDs 1 where the figure is right, else 0."""
+        mask = self._figures[asked.name].within(asked.low, asked.past)
+        return self._seen_by(uids, self._figure_uids, mask)
 
     def having(self, name: bytes, uids: array[int], needle: str) -> bytes:
         """For each of the UIDs 1 where the field has the (folded) needle, else 0."""
-        return mask_of(uids, (self._field_uids[row] for row in self._fields[name].having(needle)))
+        mask = bytearray(len(self._field_uids))
+        for row in self._fields[name].having(needle):
+            mask[row] = 1
+        return self._seen_by(uids, self._field_uids, bytes(mask))
+
+    def _seen_by(self, uids: array[int], own: array[int], mask: bytes) -> bytes:
+        return mask if uids == own else mask_of(uids, compress(own, mask))
 
 
 def _last(uids: array[int]) -> int:
     return uids[-1] if uids else 0
 
 
-def mask_of(uids: array[int], found: Iterable[int]) -> bytes:
-    """For each of the (rising) UIDs 1 where it was found, else 0."""
-    mask = bytearray(len(uids))
-    for uid in found:
-        at = place(uids, uid)
-        if at is not None:
-            mask[at] = 1
-    return bytes(mask)
-
-
 def _figures(
     box: MailboxId, ranges: UidRanges
-) -> Callable[[ReadTx], tuple[array[int], dict[str, array[int]]]]:
-    def work(tx: ReadTx) -> tuple[array[int], dict[str, array[int]]]:
+) -> Callable[[ReadTx], tuple[array[int], dict[str, Planes]]]:
+    def work(tx: ReadTx) -> tuple[array[int], dict[str, Planes]]:
         rows = tx.rows(box, ranges, ("sent_day", "savedate"))
-        values = {
-            "size": array("q", [row.size for row in rows]),
-            "internaldate": array("q", [row.internaldate for row in rows]),
-            "sent_day": array("q", [row.sent_day or 0 for row in rows]),
-            "savedate": array("q", [row.savedate for row in rows]),
-        }
+        values = {name: Planes(value(name, row) for row in rows) for name in FIGURES}
         return array("I", [row.uid for row in rows]), values
 
     return work

@@ -4,10 +4,15 @@ Flags and numbers are answered from memory, dates, sizes and common header field
 text index says which bodies need no look. Only messages that are still undecided cost a look into
 the store, in slices on a reader's thread; only those still undecided are read, and of a
 large one a piece at a time.
+
+Rules: what is known of the mailbox is copied before the first wait, so that an answer is of one
+instant. What takes a step of Python for each of very many messages is done on a thread: the event
+loop goes on meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from array import array
 from bisect import bisect_right
@@ -15,10 +20,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from bridge.imap.columns import FIELDS, mask_of
-from bridge.imap.mailboxes import runs
+from bridge.imap.columns import FIELDS
+from bridge.imap.mailboxes import States, runs
 from bridge.imap.matching import Cost, Known, Plan, Stored, figure
 from bridge.imap.ondisk import OnDisk
+from bridge.imap.planes import mask_of, positions
 from bridge.imap.protocol.search import HeaderHas, Key, leaves
 from bridge.imap.session import Session
 from bridge.imap.view import View
@@ -28,6 +34,7 @@ from bridge.model import EntryRow, MailboxId, Octets
 from bridge.store.api import Columns, ReadTx
 
 FEW = 8  # bodies that are read without asking the text index
+MANY = 2_000  # messages, for each of which a step of Python is too much for the event loop
 ROWS = 200  # messages with their headers that are looked at in one visit to the store
 SMALL_ROWS = 5_000  # the same where dates and sizes are enough
 READ = 16 * 1024 * 1024  # octets of messages after which a visit ends
@@ -41,49 +48,62 @@ _COLUMNS: dict[Cost, tuple[Columns, ...]] = {
 }
 
 
-async def find(
-    session: Session, view: View, key: Key, among: Sequence[int] | None = None
-) -> list[int]:
-    """Positions in the view of the messages that match, rising; with `among` of these only, which
-    costs what these cost. Raises StoreError. What is decided from memory is so before the first
-    wait."""
-    if among is None:
-        known = _known(view)
-        plan = Plan(key, known)
-        if len(plan.open) > ROWS:
-            known = await _with_columns(session, view, key, known)
-            plan = Plan(key, known)
-        if plan.cost is Cost.BODY and len(plan.open) > FEW:
-            plan = Plan(key, await _with_text_index(session, view, plan.needles, known))
-        return await _decide(session, view, plan, range(len(view.uids)))
-    return await _decide(session, view, Plan(key, _known_of(view, among)), among)
+async def find(session: Session, view: View, key: Key) -> bytes:
+    """The messages of the view that match: a mask with an octet for each, 1 or 0. Raises
+    StoreError. What is decided from memory is so before the first wait."""
+    known = await _known(view)
+    plan = Plan(key, known)
+    if plan.left > ROWS and (knowing := await _with_columns(session, view, key, known)):
+        known = knowing
+        plan = await _planned(key, known)
+    if plan.cost is Cost.BODY and plan.left > FEW:
+        plan = Plan(key, await _with_text_index(session, view, plan.needles, known))
+    mask = bytearray(plan.found)
+    for at in await _looked_up(session, view, plan, range(len(view.uids))):
+        mask[at] = 1
+    return bytes(mask)
 
 
-async def _decide(session: Session, view: View, plan: Plan, places: Sequence[int]) -> list[int]:
-    """The plan counts the messages at `places`."""
-    found = [places[at] for at in plan.found]
+async def find_among(session: Session, view: View, key: Key, among: Sequence[int]) -> list[int]:
+    """Which of the (rising) positions in the view match, at the cost of these alone. Raises
+    StoreError."""
+    plan = Plan(key, _known_of(view, among))
+    found = positions(plan.found) + await _looked_up(session, view, plan, among)
+    found.sort()
+    return [among[at] for at in found]
+
+
+async def _planned(key: Key, known: Known) -> Plan:
+    # A word that is in most headers takes a step for each of them.
+    if len(known.flags) > MANY and any(_in_columns(leaf) for leaf in leaves(key)):
+        return await asyncio.to_thread(Plan, key, known)
+    return Plan(key, known)
+
+
+async def _looked_up(session: Session, view: View, plan: Plan, places: Sequence[int]) -> list[int]:
+    """What of the plan's open positions matches; it counts the messages at `places`."""
+    found: list[int] = []
     box, columns = view.mailbox.id, (*_COLUMNS[plan.cost], *plan.columns)
     rows = SMALL_ROWS if plan.cost <= Cost.ROW else ROWS
-    start = 0
-    while start < len(plan.open):
-        await session.progress(start, len(plan.open))
-        slice_ = plan.open[start : start + rows]
+    left, start = plan.open, 0
+    while start < len(left):
+        await session.progress(start, len(left))
+        slice_ = left[start : start + rows]
         uids = [view.uids[places[at]] for at in slice_]
         ranges = view.uid_ranges(runs(places[at] for at in slice_))
         seen = await session.services.store.read(_look(box, slice_, uids, ranges, columns, plan))
-        found += [places[at] for at in seen.found]
+        found += seen.found
         start += seen.covered
-    found.sort()
     return found
 
 
-async def _with_columns(session: Session, view: View, key: Key, known: Known) -> Known:
-    """The same, and what the columns of the mailbox say of the search."""
+async def _with_columns(session: Session, view: View, key: Key, known: Known) -> Known | None:
+    """The same, and what the columns of the mailbox say of the search; None if nothing."""
     asked = {leaf: figure(leaf, known.now) for leaf in leaves(key)}
     figures = any(each is not None for each in asked.values())
     header = any(_in_columns(leaf) for leaf in asked)
     if not figures and not header:
-        return known
+        return None
     services, uids = session.services, view.uids
     columns = await services.columns.get(
         services.store,
@@ -100,7 +120,7 @@ async def _with_columns(session: Session, view: View, key: Key, known: Known) ->
         if isinstance(leaf, HeaderHas) and _in_columns(leaf):
             return columns.having(leaf.name, uids, fold(leaf.needle))
         figure_ = asked.get(leaf)
-        return None if figure_ is None else columns.figures(figure_[0], uids, figure_[1])
+        return None if figure_ is None else columns.figures(figure_, uids)
 
     return replace(known, column=column)
 
@@ -127,27 +147,46 @@ def _in_columns(leaf: Key) -> bool:
     return isinstance(leaf, HeaderHas) and leaf.name in FIELDS and "\0" not in leaf.needle
 
 
-def _known(view: View) -> Known:
-    box = view.mailbox
-    flags, sets, modseqs = bytes(box.flags), box.keyword_sets, box.modseqs
-    gone: list[int] = []
-    if view.uids is not box.uids:
-        places = [box.index(uid) for uid in view.uids]
-        gone = [at for at, place in enumerate(places) if place is None]
-        held = [-1 if place is None else place for place in places]
-        # What is gone looks like the last message; it is taken out in the end.
-        flags = bytes(flags[at] for at in held) if flags else bytes(len(held))
-        sets = array("I", [sets[at] for at in held] if sets else [0] * len(held))
-        modseqs = array("Q", [modseqs[at] for at in held] if modseqs else [0] * len(held))
+async def _known(view: View) -> Known:
+    box, uids = view.mailbox, view.uids
+    states = States(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
+    gone: Sequence[int] = ()
+    if uids is not box.uids:
+        if len(uids) > MANY:
+            states, gone = await asyncio.to_thread(_as_told, states, uids)
+        else:
+            states, gone = _as_told(states, uids)
     return Known(
-        flags=flags,
-        keyword_sets=sets,
-        modseqs=modseqs,
+        flags=states.flags,
+        keyword_sets=states.keyword_sets,
+        modseqs=states.modseqs,
         keywords=box.keywords.__getitem__,
         places=lambda numbers: view.resolve(numbers.numbers, by_uid=numbers.uid),
         recent=view.recent_places,
         gone=gone,
         now=int(time.time()),
+    )
+
+
+def _as_told(states: States, uids: array[int]) -> tuple[States, Sequence[int]]:
+    """The states of these UIDs, which a client was told, and the positions of what is gone."""
+    where = dict(zip(states.uids, range(len(states.uids)), strict=True))
+    places = list(map(where.get, uids))
+    gone = [at for at, place in enumerate(places) if place is None]
+    if not where:
+        nothing = array("I", bytes(4 * len(uids)))
+        return States(uids, bytes(len(uids)), nothing, array("Q", nothing)), gone
+    # What is gone looks like the last message; it is taken out in the end.
+    held = [-1 if place is None else place for place in places]
+    _, flags, keyword_sets, modseqs = states
+    return (
+        States(
+            uids,
+            bytes(map(flags.__getitem__, held)),
+            array("I", map(keyword_sets.__getitem__, held)),
+            array("Q", map(modseqs.__getitem__, held)),
+        ),
+        gone,
     )
 
 
@@ -167,8 +206,8 @@ def _known_of(view: View, places: Sequence[int]) -> Known:
 
     return Known(
         flags=bytes(0 if state is None else state.flags for state in states),
-        keyword_sets=[0 if state is None else state.keywords for state in states],
-        modseqs=[0 if state is None else state.modseq for state in states],
+        keyword_sets=array("I", [0 if state is None else state.keywords for state in states]),
+        modseqs=array("Q", [0 if state is None else state.modseq for state in states]),
         keywords=box.keywords.__getitem__,
         places=lambda numbers: within(view.resolve(numbers.numbers, by_uid=numbers.uid)),
         recent=lambda: within(view.recent_places()),

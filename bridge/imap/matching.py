@@ -11,13 +11,15 @@ keys under the limit, so recursion is safe here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import compress
+from functools import lru_cache
 from typing import TypeAlias
 
 from bridge.imap.objectids import email_id, thread_id
+from bridge.imap.planes import LEAST, PAST, at_least, mask_within, number, positions, those
 from bridge.imap.protocol.search import (
     All,
     And,
@@ -33,6 +35,7 @@ from bridge.imap.protocol.search import (
     Not,
     Numbers,
     Older,
+    Op,
     Or,
     Recent,
     Saved,
@@ -62,8 +65,8 @@ class Known:
     """
 
     flags: bytes
-    keyword_sets: Sequence[int]
-    modseqs: Sequence[int]
+    keyword_sets: array[int]
+    modseqs: array[int]
     keywords: Callable[[int], tuple[str, ...]]
     places: Callable[[Numbers], Iterable[tuple[int, int]]]
     recent: Callable[[], Iterable[tuple[int, int]]]
@@ -145,11 +148,12 @@ class _Node:
 
 
 class Plan:
-    """A compiled search over the messages of a view."""
+    """A compiled search over the messages of a view: `found` is the mask of what is known to match,
+    `left` tells how many messages must be looked at."""
 
     def __init__(self, key: Key, known: Known) -> None:
         self._count = len(known.flags)
-        self._full = _number(b"\x01" * self._count)
+        self._full = number(b"\x01" * self._count)
         self._known = known
         self.needles = frozenset(
             fold(leaf.needle) for leaf in leaves(key) if isinstance(leaf, BodyHas | TextHas)
@@ -161,16 +165,19 @@ class Plan:
         gone = bytearray(self._count)
         for at in known.gone:
             gone[at] = 1
-        here = self._full & ~_number(gone)
-        self.found = self._positions(node.yes & here)
-        self.open = self._positions(here & ~(node.yes | node.no))
+        here = self._full & ~number(gone)
+        self.found = (node.yes & here).to_bytes(self._count, "little")
+        self._left = (here & ~(node.yes | node.no)).to_bytes(self._count, "little")
+        self.left = self._left.count(1)
+
+    @property
+    def open(self) -> list[int]:
+        """The positions of what must be looked at, rising."""
+        return positions(self._left)
 
     def matches(self, at: int, stored: Stored) -> bool:
         """Whether the message at a position of `open` is one."""
         return self._test(at, stored)
-
-    def _positions(self, mask: int) -> list[int]:
-        return list(compress(range(self._count), mask.to_bytes(self._count, "little")))
 
     def _compile(self, key: Key) -> _Node:
         match key:
@@ -187,9 +194,9 @@ class Plan:
             no = 0
             if isinstance(key, BodyHas | TextHas):
                 maybe = self._known.may_hold(fold(key.needle))
-                no = 0 if maybe is None else self._full ^ _number(maybe)
+                no = 0 if maybe is None else self._full ^ number(maybe)
             return _Node(0, no, *_by_row(key, self._known.now))
-        yes = _number(mask)
+        yes = number(mask)
         return _Node(yes, self._full ^ yes, Cost.NOTHING, lambda at, _: bool(mask[at]))
 
     def _mask(self, key: Key) -> bytes | None:
@@ -199,27 +206,26 @@ class Plan:
             case All():
                 return b"\x01" * self._count
             case HasFlag():
-                return known.flags.translate(bytes(bool(f & key.flag) for f in range(256)))
+                return known.flags.translate(_having(int(key.flag)))
             case HasKeyword():
                 name = key.name.lower()
-                named = {
-                    number: name in (each.lower() for each in known.keywords(number))
-                    for number in set(known.keyword_sets)
-                }
-                return bytes(map(named.__getitem__, known.keyword_sets))
+                return those(
+                    known.keyword_sets,
+                    lambda numbered: name in (each.lower() for each in known.keywords(numbered)),
+                )
             case Recent():
-                return self._within(known.recent())
+                return mask_within(known.recent(), self._count)
             case ModSeq():
-                return bytes(modseq >= key.modseq for modseq in known.modseqs)
+                return at_least(known.modseqs, key.modseq)
             case Numbers():
-                return self._within(known.places(key))
+                return mask_within(known.places(key), self._count)
         return known.column(key)
 
-    def _within(self, places: Iterable[tuple[int, int]]) -> bytes:
-        mask = bytearray(self._count)
-        for first, last in places:
-            mask[first : last + 1] = b"\x01" * (last + 1 - first)
-        return bytes(mask)
+
+@lru_cache(maxsize=32)
+def _having(flag: int) -> bytes:
+    """For each octet of flags 1 where the flag is among them."""
+    return bytes(bool(flags & flag) for flags in range(256))
 
 
 def _extra_columns(key: Key) -> tuple[Columns, ...]:
@@ -231,10 +237,6 @@ def _extra_columns(key: Key) -> tuple[Columns, ...]:
         elif isinstance(leaf, HasId):
             columns.update(("digest", "links") if leaf.thread else ("digest",))
     return tuple(sorted(columns))
-
-
-def _number(mask: bytes | bytearray) -> int:
-    return int.from_bytes(mask, "little")
 
 
 def _all_of(nodes: list[_Node]) -> _Node:
@@ -257,37 +259,67 @@ def _any_of(nodes: list[_Node]) -> _Node:
     return _Node(yes, no, nodes[-1].cost, lambda at, m: any(test(at, m) for test in tests))
 
 
-def figure(key: Key, now: int) -> tuple[str, Callable[[int], bool]] | None:
-    """The number that a key asks about, by its name in `EntryRow`, and what of it is right. A
-    message without a date has 0."""
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a key asks about a number of each message: `name` is its attribute in `EntryRow`; right
+    is what is at least `low` and below `past`."""
+
+    name: str
+    low: int
+    past: int
+
+    def has(self, row: EntryRow) -> bool:
+        return self.low <= value(self.name, row) < self.past
+
+
+def value(name: str, row: EntryRow) -> int:
+    """The number that is compared; 0 stands for no Date."""
+    found = int(getattr(row, name) or 0)
+    # Dovecot and Cyrus keep it in 32 bits without a sign: what claims to be older than 1970
+    # counts as of the far future.
+    return LAST_DAY if name == "sent_day" and 0 < found < EPOCH else found
+
+
+def figure(key: Key, now: int) -> Figure | None:
+    """The number that a key asks about; None where it is another kind of key."""
     match key:
         case Larger(octets):
-            return "size", lambda size: size > octets
+            return Figure("size", octets + 1, PAST)
         case Smaller(octets):
-            return "size", lambda size: size < octets
+            return Figure("size", 0, octets)
         case Older(seconds):
-            return "internaldate", lambda date: date <= now - seconds
+            return Figure("internaldate", LEAST, now - seconds + 1)
         case Internal(op, day):
-            on = _DAYS[op]
-            return "internaldate", lambda date: on(date // SECONDS_A_DAY + EPOCH, day)
+            return Figure("internaldate", *_seconds(op, day))
         case Saved(op, day):
-            on = _DAYS[op]
-            return "savedate", lambda date: on(date // SECONDS_A_DAY + EPOCH, day)
+            return Figure("savedate", *_seconds(op, day))
         case Sent(op, day):
-            on = _DAYS[op]
-            # Dovecot and Cyrus keep it in 32 bits without a sign: what claims to be older than
-            # 1970 counts as of the far future.
-            return (
-                "sent_day",
-                lambda sent: bool(sent) and on(sent if sent >= EPOCH else LAST_DAY, day),
-            )
+            low, past = _days(op, day)
+            return Figure("sent_day", max(low, 1), past)
     return None
+
+
+def _days(op: Op, day: int) -> tuple[int, int]:
+    match op:
+        case "before":
+            return LEAST, day
+        case "on":
+            return day, day + 1
+    return day, PAST
+
+
+def _seconds(op: Op, day: int) -> tuple[int, int]:
+    low, past = _days(op, day)
+    start = (day - EPOCH) * SECONDS_A_DAY
+    return (
+        start if low == day else LEAST,
+        start if past == day else start + SECONDS_A_DAY if past == day + 1 else PAST,
+    )
 
 
 def _by_row(key: Key, now: int) -> tuple[Cost, Test]:
     if (asked := figure(key, now)) is not None:
-        name, right = asked
-        return Cost.ROW, lambda _, m: right(getattr(m.row, name) or 0)
+        return Cost.ROW, lambda _, m: asked.has(m.row)
     match key:
         case HasId(objectid, thread):
             id_of = thread_id if thread else email_id
@@ -302,10 +334,3 @@ def _by_row(key: Key, now: int) -> tuple[Cost, Test]:
             folded = fold(needle)
             return Cost.BODY, lambda _, m: m.text_has(folded)
     raise AssertionError(key)
-
-
-_DAYS: Mapping[str, Callable[[int, int], bool]] = {
-    "before": lambda day, wanted: day < wanted,
-    "on": lambda day, wanted: day == wanted,
-    "since": lambda day, wanted: day >= wanted,
-}

@@ -130,10 +130,9 @@ def test_a_figure_is_that_of_the_row(
     columns = asyncio.run(made(store))
     asked = figure(key, NOW)
     assert asked is not None
-    name, right = asked
-    expected = [right(getattr(row, name) or 0) for row in store.rows_there]
-    assert [*columns.figures(name, store.uids, right)] == expected
-    assert [*columns.figures(name, array("I", range(1, 13)), right)][::2] == [
+    expected = [asked.has(row) for row in store.rows_there]
+    assert [*columns.figures(asked, store.uids)] == expected
+    assert [*columns.figures(asked, array("I", range(1, 13)))][::2] == [
         *expected,
         *[False] * (6 - len(expected)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.imap.matching import EPOCH, Cost, Known, Plan, Stored
+from bridge.imap.planes import positions
 from bridge.imap.protocol.numbers import NumberSet, part_of
 from bridge.imap.protocol.search import (
     All,
@@ -123,8 +125,8 @@ def known(messages: list[Message]) -> Known:
 
     return Known(
         flags=bytes(message.flags for message in messages),
-        keyword_sets=[message.keywords for message in messages],
-        modseqs=[message.modseq for message in messages],
+        keyword_sets=array("I", [message.keywords for message in messages]),
+        modseqs=array("Q", [message.modseq for message in messages]),
         keywords=SETS.__getitem__,
         places=places,
         recent=lambda: [(at, at) for at, message in enumerate(messages) if message.recent],
@@ -191,8 +193,9 @@ def test_a_plan_finds_what_a_look_at_each_message_finds(key: Key, messages: list
     """What masks settle, and what is left to tests, are together exactly the matches; a message
     that is gone is none."""
     plan = Plan(key, known(messages))
-    assert not set(plan.found) & set(plan.open)
-    found = plan.found + [at for at in plan.open if plan.matches(at, stored(messages[at], plan))]
+    settled = positions(plan.found)
+    assert not set(settled) & set(plan.open)
+    found = settled + [at for at in plan.open if plan.matches(at, stored(messages[at], plan))]
     wanted = [at for at, m in enumerate(messages) if not m.gone and naive(key, at, m)]
     assert sorted(found) == wanted
     if plan.cost is Cost.NOTHING:

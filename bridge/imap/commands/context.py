@@ -17,10 +17,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from bridge import limits
 from bridge.imap.commands.fetch import refuse_items, respond
-from bridge.imap.finding import find
+from bridge.imap.finding import find, find_among
 from bridge.imap.mailboxes import place, runs, without
 from bridge.imap.protocol.context import CancelUpdate
 from bridge.imap.protocol.fetch import Item
@@ -122,7 +123,7 @@ class Follower:
                 await asyncio.sleep(0)
             found = (place(view.uids, uid) for uid in changed[start : start + TURN])
             places = [at for at in found if at is not None]
-            matching = set(await find(self._session, view, context.key, places))
+            matching = set(await find_among(self._session, view, context.key, places))
             for at in places:
                 uid = view.uids[at]
                 if (at in matching) != (place(context.members, uid) is not None):
@@ -130,11 +131,9 @@ class Follower:
         return removed, added
 
 
-def _difference(
-    uids: array[int], found: Sequence[int], members: array[int]
-) -> tuple[list[int], list[int]]:
-    """The UIDs of `members` that are not at the positions found, and the other way round."""
-    now = [uids[at] for at in found]
+def _difference(uids: array[int], found: bytes, members: array[int]) -> tuple[list[int], list[int]]:
+    """The UIDs of `members` that are not in the mask of what was found, and the other way round."""
+    now = list(compress(uids, found))
     return sorted(set(members).difference(now)), sorted(set(now).difference(members))
 
 
@@ -182,9 +181,9 @@ def _is_in_memory(key: Key) -> bool:
 # --- commands ---------------------------------------------------------------------------
 
 
-def begin(session: Session, request: Request, value: Search) -> Callable[[Sequence[int]], None]:
-    """Called when the search begins; what it returns when it is answered, with the positions of
-    what was found. Raises Bad where the tag has a context already (RFC 5267 4.3)."""
+def begin(session: Session, request: Request, value: Search) -> Callable[[bytes], None]:
+    """Called when the search begins; what it returns when it is answered, with the mask of what
+    was found. Raises Bad where the tag has a context already (RFC 5267 4.3)."""
     view, asked = session.selected, value.returns
     held = session.follower.contexts if isinstance(session.follower, Follower) else []
     if any(context.tag == request.tag for context in held):
@@ -193,7 +192,7 @@ def begin(session: Session, request: Request, value: Search) -> Callable[[Sequen
     refuse_items(session, items)
     modseq, key = view.mailbox.modseq, fixed(value.key, view)
 
-    def follow(found: Sequence[int]) -> None:
+    def follow(found: bytes) -> None:
         if len(held) >= limits.IMAP_CONTEXTS:
             refuse(session, request.tag, f"There can be {limits.IMAP_CONTEXTS} at a time")
             return
@@ -202,7 +201,7 @@ def begin(session: Session, request: Request, value: Search) -> Callable[[Sequen
             return
         if not isinstance(session.follower, Follower):
             session.follower = Follower(session)
-        members = array("I", [view.uids[at] for at in found])
+        members = array("I", compress(view.uids, found))
         session.follower.contexts.append(
             Context(request.tag, request.uid, key, items, members, modseq)
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 from bridge.imap import threads
-from bridge.imap.commands.search import accepted, matching
-from bridge.imap.mailboxes import runs
+from bridge.imap.commands.search import accepted, matching, numbers_of
+from bridge.imap.planes import intervals
 from bridge.imap.protocol.thread import Node, Thread, thread_result
 from bridge.imap.replies import Reply
 from bridge.imap.seams import Request
@@ -27,15 +28,15 @@ async def run(session: Session, request: Request, value: Thread) -> Reply:
     algorithm = ALGORITHMS[value.algorithm]
 
     def work(tx: ReadTx) -> bytes:
-        uids = view.uids
-        numbers = {uids[at]: uids[at] if request.uid else at + 1 for at in found}
-        rows = tx.thread_rows(view.mailbox.id, view.uid_ranges(runs(found)))
+        called = zip(uids, numbers_of(view, request), strict=True)
+        numbers = dict(compress(called, found))
+        rows = tx.thread_rows(view.mailbox.id, view.uid_ranges(intervals(found)))
         return thread_result(algorithm([row for row in rows if row.uid in numbers]), numbers)
 
     # A client that shows threads asks for all of them with each page.
     box, uids = view.mailbox, view.uids
     question = value.algorithm, request.uid
-    whole = uids is box.uids and len(found) == len(uids)
+    whole = uids is box.uids and 0 not in found
     made = box.order(question) if whole else None
     if made is None:
         made = await session.services.store.read(work)

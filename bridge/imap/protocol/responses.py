@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -68,6 +68,7 @@ def astring(octets: bytes) -> bytes:
     return string(octets)
 
 
+@lru_cache(maxsize=2_048)
 def mailbox_name(name: str, utf8: bool = False) -> bytes:
     """ "Entwürfe" -> b"Entw&APw-rfe" (RFC 3501 5.1.3), or with `utf8`, once the client enabled
     UTF8=ACCEPT, b'"Entw\xc3\xbcrfe"' (RFC 6855 3)."""
@@ -149,22 +150,30 @@ def continuation(text: str | bytes = b"") -> bytes:
 
 
 def search_result(
-    numbers: Iterable[int], modseq: int | None = None, name: bytes = b"SEARCH"
-) -> bytes:
-    """b"* SEARCH 2 84 882\\r\\n"; with MODSEQ only if a number was found (RFC 7162 3.1.5)."""
-    found = " ".join(map(str, numbers)).encode("ascii")
-    if not found:
-        return b"* %b\r\n" % name
-    if modseq is not None:
-        found += b" (MODSEQ %d)" % modseq
-    return b"* %b %b\r\n" % (name, found)
+    numbers: Iterable[bytes], modseq: int | None = None, name: bytes = b"SEARCH"
+) -> Iterator[bytes]:
+    """b" 2 84", b" 882" -> b"* SEARCH 2 84 882\r\n", in pieces; with MODSEQ only if a number was
+    found (RFC 7162 3.1.5)."""
+    yield b"* " + name
+    found = False
+    for some in numbers:
+        found = True
+        yield some
+    if found and modseq is not None:
+        yield b" (MODSEQ %d)" % modseq
+    yield CRLF
 
 
 def resp_text(text: str | bytes, code: str | bytes | None = None) -> bytes:
     """b"[CODE] text": one line of printable ASCII, whatever the text was."""
-    plain = _plain(text)
     if code is not None:
-        return b"[%b] %b" % (_plain(code), plain or b"-")
+        return b"[%b] %b" % (_plain(code), _plain(text) or b"-")
+    return _alone(text)
+
+
+@lru_cache(maxsize=256)
+def _alone(text: str | bytes) -> bytes:
+    plain = _plain(text)
     # RFC 3501 9, resp-text: a text that starts with "[" would be read as a code.
     return b"(" + plain[1:] if plain.startswith(b"[") else plain or b"-"
 

@@ -92,9 +92,14 @@ def test_responses() -> None:
     assert responses.data(b"3", b"EXISTS") == b"* 3 EXISTS\r\n"
     assert responses.continuation() == b"+ \r\n"
     assert responses.continuation("Go on") == b"+ Go on\r\n"
-    assert responses.search_result([]) == b"* SEARCH\r\n"
-    assert responses.search_result([], modseq=9) == b"* SEARCH\r\n"
-    assert responses.search_result([2, 84], modseq=9) == b"* SEARCH 2 84 (MODSEQ 9)\r\n"
+
+    def whole(*numbers: bytes, modseq: int | None = None) -> bytes:
+        return b"".join(responses.search_result(numbers, modseq))
+
+    assert whole() == b"* SEARCH\r\n"
+    assert whole(modseq=9) == b"* SEARCH\r\n"
+    assert whole(b" 2 84", modseq=9) == b"* SEARCH 2 84 (MODSEQ 9)\r\n"
+    assert whole(b" 2 84", b" 882") == b"* SEARCH 2 84 882\r\n"
 
 
 @pytest.mark.parametrize(
