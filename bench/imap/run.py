@@ -56,6 +56,9 @@ WORKLOADS: tuple[Workload, ...] = tuple(
 FAST_LOGIN = {"W1", "W12"}  # what the peer's login service makes a difference for
 PEERS = ("dovecot", "cyrus")
 LOAD_AT_ONCE = 50
+REST = 0.5  # seconds in which a server at rest
+RESTING = 0.1  # works this part at most
+REST_MOST = 180.0
 MAILBOXES = ("mixed", "large", "tiny", "work", "other")
 
 
@@ -117,6 +120,8 @@ def load(server: Server, sizes: Sizes) -> float:
 
 
 def _measure(workload: Workload, running: Sequence[Server], report: Report) -> None:
+    for server in running:
+        _rest(server)
     costs: dict[tuple[str, str], list[float]] = {}
     rounds = 1 if workload.once else 1 + report.sizes.rounds
     before: dict[str, float] = {}
@@ -152,6 +157,20 @@ def _forgiven(server: Server) -> Iterator[None]:
         if server.name == OURS:
             raise
         _say(f"{server.name} cannot: {error}")
+
+
+def _rest(server: Server) -> None:
+    """Waits until the server has done what it does in the background after a load: what a workload
+    costs is asked of servers at rest."""
+    until = time.monotonic() + REST_MOST
+    before = server.cpu()
+    while time.monotonic() < until:
+        time.sleep(REST)
+        now = server.cpu()
+        if now - before < REST * RESTING:
+            return
+        before = now
+    _say(f"{server.name}: still at work in the background")
 
 
 def _say(text: str) -> None:

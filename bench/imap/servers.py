@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +142,7 @@ def popbridge(
     *,
     provider: int = 1,
     accounts: int = LOGINS,
+    program: Sequence[str] = (sys.executable, "-m", "bridge"),
 ) -> Iterator[Server]:
     """The daemon, configured as the README has it. `data_dir` is a store that is there already.
     Its accounts, one for each login, are at the POP3 port `provider`, and poll when told."""
@@ -178,7 +179,7 @@ def popbridge(
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "bridge", "run", "--config", str(config)],
+            [*program, "run", "--config", str(config)],
             stdout=log,
             stderr=subprocess.STDOUT,
         ) as process,
