@@ -66,6 +66,7 @@ from bridge.web.status import AccountStatus, DeviceFacts, Status, Storage
 
 log = logs.get_logger()
 
+SWITCH_SECONDS = 0.0005  # that a thread keeps Python from the event loop; the default is 0.005
 STOP_SECONDS = 9.0
 TELL_EVERY_SECONDS = 60.0  # the service manager, where nothing asks for more
 PURGE_EVERY_SECONDS = 3600.0
@@ -545,6 +546,7 @@ def run(config_path: Path, log_format: logs.LogFormat = "logfmt") -> int:
     # A core dump would hold passwords and tokens.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings = config.load(config_path)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config_path, settings))
 

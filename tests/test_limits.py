@@ -52,6 +52,8 @@ REACHED = {
     "RESTING_MAILBOXES": "imap/test_mailboxes.py::test_only_so_many_mailboxes_rest",
     "RESTING_OCTETS": "imap/test_mailboxes.py::test_only_so_much_memory_rests",
     "SEARCH_COLUMNS": "imap/test_columns.py::test_only_so_much_memory_is_used",
+    "IMAP_PARSED": "imap/test_repeated.py::test_a_command_is_parsed_once_word_for_word",
+    "IMAP_PARSED_LINE": "imap/test_repeated.py::test_a_command_is_parsed_once_word_for_word",
     "ROWS_LOGINS": "imap/test_rows.py::test_only_so_much_is_kept",
     "ROWS_PER_LOGIN": "imap/test_rows.py::test_only_so_much_is_kept",
     "IMAP_CONNECTIONS": f"{SERVER}::test_the_cap_of_connections_in_all",

@@ -16,8 +16,9 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -25,11 +26,12 @@ from typing import NamedTuple, Protocol
 from bridge import limits
 from bridge.bus import Bus
 from bridge.imap.changelog import ChangeLog
+from bridge.imap.planes import at_least
 from bridge.imap.rows import MailboxRows
 from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
 from bridge.store.api import NoSuchMailbox, ReadTx, Store, StoreError, WriteTx
 
-_NOTHING: Mapping[int, Set[int]] = MappingProxyType({})
+_NOTHING: Mapping[int, set[int]] = MappingProxyType({})
 FEW = 32  # entries that are put in place one by one
 
 
@@ -299,21 +301,27 @@ class OpenMailbox:
         """Where the UID stands in the arrays, or None."""
         return place(self.uids, uid)
 
-    def changed_since(self, modseq: int, known: Mapping[int, Set[int]] = _NOTHING) -> Sequence[int]:
+    def changed_since(self, modseq: int, known: Mapping[int, set[int]] = _NOTHING) -> Sequence[int]:
         """UIDs whose entry changed (or came) after `modseq`, rising; of a change at a MODSEQ of
         `known` only those that it names."""
         if modseq >= self.modseq:
             return ()
         if modseq < self._changed.floor:
-            return [
-                uid
-                for uid, at in zip(self.uids, self.modseqs, strict=True)
-                if at > modseq and (at not in known or uid in known[at])
-            ]
-        groups = [
-            known[at] & set(uids) if at in known else uids
-            for at, uids in self._changed.since(modseq)
-        ]
+            newer = at_least(self.modseqs, modseq + 1)
+            if known:
+                return [
+                    uid
+                    for uid, at in compress(zip(self.uids, self.modseqs, strict=True), newer)
+                    if at not in known or uid in known[at]
+                ]
+            return array("I", compress(self.uids, newer))
+        groups: list[Iterable[int]] = []
+        for at, uids in self._changed.since(modseq):
+            named = known.get(at)
+            if named is None:
+                groups.append(uids)
+            elif named:
+                groups.append(named.intersection(uids))
         return sorted(set[int]().union(*groups))
 
     def gone_since(self, modseq: int, known: array[int]) -> Iterable[tuple[int, int]]:
@@ -323,7 +331,10 @@ class OpenMailbox:
         if modseq < self._gone.floor:
             # When each of them went is forgotten; right after `modseq` is the safe answer.
             return [(uid, modseq + 1) for uid in set(known).difference(self.uids)]
-        pairs = self._gone.pairs_since(modseq)
+        pairs = list(self._gone.pairs_since(modseq))
+        if len(pairs) > FEW:
+            there = set(known)
+            return [(uid, at) for uid, at in pairs if uid in there]
         return [(uid, at) for uid, at in pairs if place(known, uid) is not None]
 
 

@@ -7,9 +7,9 @@ a session can be played without a socket.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.auth.guesses import Guesses
 from bridge.auth.passwords import Passwords
@@ -171,6 +171,7 @@ class Services:
     guesses: Guesses = field(default_factory=Guesses)
     columns: AllColumns = field(default_factory=AllColumns)  # what SEARCH has in memory
     ready: Ready = field(default_factory=Ready)  # answers to FETCH that are kept
+    announced: dict[Hashable, bytes] = field(default_factory=dict)  # answers to CAPABILITY
     quota: Quota | None = None  # of every login; without it nothing is limited
     rev2: bool = False  # whether IMAP4rev2 is offered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login
@@ -178,8 +179,7 @@ class Services:
     on_interest: Callable[[LoginId], None] = lambda _: None  # a device looks: is there new mail?
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The command at hand. `uid` is True for the UID variants."""
 
     tag: bytes

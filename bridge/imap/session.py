@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
 import structlog
 
@@ -67,8 +68,9 @@ REV2 = frozenset(
         "NAMESPACE", "SASL-IR", "SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UIDPLUS", "UNSELECT",
     }
 )  # fmt: skip
+ANNOUNCED = 64  # answers to CAPABILITY that are kept; there are a few
 PIECE = 64 * 1024  # octets of an answer that are handed over at once
-TURN_SECONDS = 0.005  # that a session with pipelined commands runs before others have their turn
+TURN_SECONDS = 0.005  # that a session runs before others have their turn
 
 
 Run = Callable[["Session", Request, Scanner], Awaitable[Reply | None]]
@@ -87,6 +89,12 @@ class Row:
     capability: str | None = None
     until_rev2: bool = False  # gone once the client enabled IMAP4rev2
     announced: bool = True  # whether CAPABILITY shows the capability, too
+    gates: tuple[str, ...] = ()  # capabilities without which there is no such command
+    allowed: tuple[State, ...] = field(init=False)  # `states` one by one
+
+    def __post_init__(self) -> None:
+        one_by_one = tuple(state for state in State if state & self.states)
+        object.__setattr__(self, "allowed", one_by_one)
 
 
 class Session:
@@ -113,6 +121,8 @@ class Session:
         self.stopping = ""  # why, once the server wants this session to end
         self.over = False
         self._out: list[bytes] = []
+        self._queued = 0  # octets of them
+        self._leaving = False  # whether they leave as soon as the loop has its turn
         self._bad = 0
         self._sinks: list[Sink] = []  # of the messages of one APPEND
         self._appending = 0  # octets of them
@@ -172,6 +182,7 @@ class Session:
                 elif not await self.wait(limits.IMAP_AUTOLOGOUT_SECONDS):
                     # RFC 3501 5.4
                     raise Bye("Signed out after 30 minutes of silence")
+            await self.flush()
         except Bye as bye:
             await self._say_bye(str(bye))
         except Disconnected:
@@ -186,6 +197,7 @@ class Session:
             self.set_watch(Watch(), None)
             self._sign_out()
             self._close_sinks()
+            self._out.clear()
 
     async def _tell(self) -> bool:
         """After NOTIFY SET, what is new may be told between commands: whether anything was."""
@@ -223,10 +235,10 @@ class Session:
 
     async def _handle(self, event: Event) -> None:
         match event:
-            case LiteralAnnounced():
-                self._literal(event)
             case CommandReady():
                 await self._command(event)
+            case LiteralAnnounced():
+                self._literal(event)
             case Malformed():
                 self._close_sinks()
                 self._count_bad()
@@ -239,7 +251,8 @@ class Session:
                     raise Bye("The conversation is out of step")
             case Line():
                 raise Bye("Unexpected line")
-        await self.flush()
+        if self._queued > PIECE:
+            await self.flush()
 
     def _literal(self, event: LiteralAnnounced) -> None:
         sink: Sink | None = None
@@ -276,7 +289,7 @@ class Session:
         try:
             if row is None or self._hides(row) or (row.until_rev2 and self.rev2):
                 raise Bad(f"There is no command {event.name[:40]}")
-            if not row.states & self.state:
+            if self.state not in row.allowed:
                 raise Bad(WRONG_STATE[self.state])
             if self._is_behind and self.view is not None and row.states == State.SELECTED:
                 # A UID that this session was not told of yet would be taken for none.
@@ -344,7 +357,7 @@ class Session:
     @property
     def utf8(self) -> bool:
         """Whether the client takes UTF-8 where RFC 3501 has ASCII (RFC 6855, RFC 9051)."""
-        return bool(self.enabled & {"UTF8=ACCEPT", "IMAP4rev2"})
+        return self.connection.utf8 or self.connection.rev2
 
     @property
     def rev2(self) -> bool:
@@ -356,7 +369,25 @@ class Session:
         return mailbox_name(name, self.utf8)
 
     def capabilities(self) -> bytes:
-        """Computed from the table: nothing is announced that is not there."""
+        """Computed from the table: nothing is announced that is not there. Kept, as hundreds of
+        devices that come back at once are told the same."""
+        services = self.services
+        may_sign_in = self.login is None and self.wire.private
+        question = (
+            self.wire.private,
+            self._may_start_tls,
+            may_sign_in and (services.passwords.offers_scram, bool(self.wire.bindings())),
+            services.rev2,
+            self.hidden,
+        )
+        told = services.announced.get(question)
+        if told is None:
+            if len(services.announced) >= ANNOUNCED:
+                services.announced.clear()
+            told = services.announced[question] = self._capabilities()
+        return told
+
+    def _capabilities(self) -> bytes:
         words = ["IMAP4rev1", "IMAP4rev2", "LITERAL+"]
         if not self.wire.private:
             words.append("LOGINDISABLED")
@@ -391,15 +422,8 @@ class Session:
         return capability.upper() not in self.hidden
 
     def _hides(self, row: Row) -> bool:
-        """Whether the command belongs to a hidden capability: to the first of its row, unless it
-        is one of RFC 3501, which is always there. "UID MOVE" goes with MOVE."""
-        plain = self.table.get(row.name.removeprefix("UID "), row)
-        return any(
-            each.capability is not None
-            and not each.rfc.startswith("3501")
-            and not self.offers(each.capability.split()[0])
-            for each in (row, plain)
-        )
+        """Whether the command belongs to a hidden capability."""
+        return bool(row.gates) and not all(map(self.offers, row.gates))
 
     def require(self, capability: str, what: str) -> None:
         """Raises Bad for what belongs to a hidden capability, as if we had never heard of it."""
@@ -453,19 +477,40 @@ class Session:
         return self.login is None and not self.wire.secure and self.services.starttls
 
     def send(self, *responses: bytes) -> None:
-        """Queues whole responses; they leave in one piece at the next `flush`."""
-        self._out += responses
-
-    async def send_many(self, responses: Iterable[bytes]) -> None:
-        """Queues any number of responses, and waits for a slow reader every now and then.
-        Raises Disconnected."""
-        queued = 0
+        """Queues whole responses; they leave in one piece at the next `flush`, or as soon as the
+        session waits for anything: what pipelined commands say shares a write, and nothing that
+        is said waits for the next command's work."""
         for response in responses:
             self._out.append(response)
-            queued += len(response)
-            if queued > PIECE:
+            self._queued += len(response)
+        if not self._leaving:
+            self._leaving = True
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        self._leaving = False
+        self._write()
+
+    def _write(self) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self._queued = 0
+            for octets in out if len(out) == 1 else _gathered(out):
+                self.wire.write(octets)
+
+    async def send_many(self, responses: Iterable[bytes]) -> None:
+        """Queues any number of responses, or pieces of them; every now and then waits for a slow
+        reader, and lets others have their turn. Raises Disconnected."""
+        time = asyncio.get_running_loop().time
+        turn_until = time() + TURN_SECONDS
+        for response in responses:
+            self._out.append(response)
+            self._queued += len(response)
+            if self._queued > PIECE:
                 await self.flush()
-                queued = 0
+            if time() > turn_until:
+                await asyncio.sleep(0)
+                turn_until = time() + TURN_SECONDS
 
     async def progress(self, done: int, total: int) -> None:
         """Tells how far the command is, once a second at most (RFC 9585 4), and waits for a slow
@@ -483,10 +528,7 @@ class Session:
 
     async def flush(self) -> None:
         """Hands over what is queued, and waits for a slow reader. Raises Disconnected."""
-        if self._out:
-            out, self._out = self._out, []
-            for octets in out if len(out) == 1 else _gathered(out):
-                self.wire.write(octets)
+        self._write()
         await self.wire.drain()
 
     async def sync(self, *, may_expunge: bool, with_uid: bool = False) -> None:
@@ -514,18 +556,16 @@ class Session:
         top = view.top
         may_expunge = may_expunge or watch.immediate
         # All at once: the mailbox may move on whenever we wait.
-        responses: list[bytes] = []
+        leaving: Iterable[bytes] = ()
         if self.follower is not None and may_expunge:
-            responses += self.follower.leaving(view, view.expunged())
-        responses += list(
-            view.updates(
-                may_expunge=may_expunge,
-                # RFC 5465 5.1
-                with_uid=with_uid or self.teller is not None,
-                flags=watch.flags,
-            )
+            leaving = list(self.follower.leaving(view, view.expunged()))
+        updates = view.updates(
+            may_expunge=may_expunge,
+            # RFC 5465 5.1
+            with_uid=with_uid or self.teller is not None,
+            flags=watch.flags,
         )
-        await self.send_many(responses)
+        await self.send_many(chain(leaving, updates))
         if self.teller is not None and view.top > top:
             await self.teller.tell_new(view, top)
         if self.follower is not None:

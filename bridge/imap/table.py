@@ -8,9 +8,12 @@ EXISTS should still be true when it ends.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TypeVar
 
+from bridge import limits
 from bridge.imap.commands import (
     acl,
     append,
@@ -93,13 +96,32 @@ def row(
     capability: str | None = None,
     until_rev2: bool = False,
     announced: bool = True,
+    repeated: bool = False,
 ) -> Row:
-    """A row: grammar and behaviour speak of the same value, whatever it is."""
+    """A row: grammar and behaviour speak of the same value, whatever it is. What clients send again
+    and again, word for word, is `repeated`: its meaning is kept. Not where a password is in it."""
+    read = remembered(parse) if repeated else parse
 
     async def call(session: Session, request: Request, scanner: Scanner) -> Reply | None:
-        return await run(session, request, parse(scanner))
+        return await run(session, request, read(scanner))
 
     return Row(name, call, states, rfc, may_expunge, capability, until_rev2, announced)
+
+
+def remembered(parse: Callable[[Scanner], V]) -> Callable[[Scanner], V]:
+    """The same, which parses equal octets once. Values are immutable: sessions may share them."""
+
+    @lru_cache(maxsize=limits.IMAP_PARSED)
+    def parsed(line: bytes, utf8: bool, rev2: bool) -> V:
+        return parse(Scanner((line,), utf8=utf8, rev2=rev2))
+
+    def read(scanner: Scanner) -> V:
+        line = scanner.alone
+        if line is None or len(line) > limits.IMAP_PARSED_LINE:
+            return parse(scanner)
+        return parsed(line, scanner.utf8, scanner.rev2)
+
+    return read
 
 
 NEW, SELECTED = State.NOT_AUTHENTICATED, State.SELECTED
@@ -128,7 +150,15 @@ ROWS = (
         "5161",
         capability="ENABLE CONDSTORE QRESYNC UTF8=ACCEPT IMAP4rev2",
     ),
-    row("SELECT", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.1", may_expunge=False),
+    row(
+        "SELECT",
+        select_grammar.parse,
+        select.run,
+        SIGNED_IN,
+        "3501 6.3.1",
+        may_expunge=False,
+        repeated=True,
+    ),
     row("EXAMINE", select_grammar.parse, select.run, SIGNED_IN, "3501 6.3.2", may_expunge=False),
     row(
         "CREATE",
@@ -149,8 +179,17 @@ ROWS = (
         SIGNED_IN,
         "3501 6.3.8",
         capability="LIST-EXTENDED SPECIAL-USE CHILDREN LIST-STATUS LIST-MYRIGHTS",
+        repeated=True,
     ),
-    row("LSUB", list_grammar.parse_lsub, list.run, SIGNED_IN, "3501 6.3.9", until_rev2=True),
+    row(
+        "LSUB",
+        list_grammar.parse_lsub,
+        list.run,
+        SIGNED_IN,
+        "3501 6.3.9",
+        until_rev2=True,
+        repeated=True,
+    ),
     row(
         "STATUS",
         status_grammar.parse,
@@ -158,6 +197,7 @@ ROWS = (
         SIGNED_IN,
         "3501 6.3.10",
         capability="STATUS=SIZE",
+        repeated=True,
     ),
     row(
         "APPEND",
@@ -290,6 +330,7 @@ ROWS = (
         "3501 6.4.4",
         may_expunge=False,
         capability="ESEARCH SEARCHRES WITHIN PARTIAL INPROGRESS",
+        repeated=True,
     ),
     row(
         "CANCELUPDATE",
@@ -299,7 +340,7 @@ ROWS = (
         "5267 4.3.5",
         capability="CONTEXT=SEARCH",
     ),
-    row("UID SEARCH", search_grammar.parse, search.run, SELECTED, "3501 6.4.8"),
+    row("UID SEARCH", search_grammar.parse, search.run, SELECTED, "3501 6.4.8", repeated=True),
     row(
         "SORT",
         sort_grammar.parse,
@@ -308,8 +349,9 @@ ROWS = (
         "5256 3",
         may_expunge=False,
         capability="SORT SORT=DISPLAY ESORT",
+        repeated=True,
     ),
-    row("UID SORT", sort_grammar.parse, sort.run, SELECTED, "5256 3"),
+    row("UID SORT", sort_grammar.parse, sort.run, SELECTED, "5256 3", repeated=True),
     row(
         "THREAD",
         thread_grammar.parse,
@@ -318,8 +360,9 @@ ROWS = (
         "5256 3",
         may_expunge=False,
         capability="THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS",
+        repeated=True,
     ),
-    row("UID THREAD", thread_grammar.parse, thread.run, SELECTED, "5256 3"),
+    row("UID THREAD", thread_grammar.parse, thread.run, SELECTED, "5256 3", repeated=True),
     row(
         "FETCH",
         fetch_grammar.parse,
@@ -340,4 +383,18 @@ ROWS = (
     row("UID REPLACE", replace_grammar.parse, replace.run, SELECTED, "8508"),
 )
 
-TABLE = {entry.name: entry for entry in ROWS}
+
+def _gates(entry: Row) -> tuple[str, ...]:
+    """The first capability of the row, unless it is one of RFC 3501, which is always there.
+    "UID MOVE" goes with MOVE."""
+    plain = entry.name.removeprefix("UID ")
+    return tuple(
+        each.capability.split()[0]
+        for each in ROWS
+        if each.name in (entry.name, plain)
+        and each.capability is not None
+        and not each.rfc.startswith("3501")
+    )
+
+
+TABLE = {entry.name: dataclasses.replace(entry, gates=_gates(entry)) for entry in ROWS}

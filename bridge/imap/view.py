@@ -15,17 +15,24 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from bridge.imap.mailboxes import Keywords, OpenMailbox, place, runs, without
+from bridge.imap.mailboxes import Keywords, OpenMailbox, States, place, runs, without
+from bridge.imap.planes import mask_of, positions
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import flag_list, lines
 from bridge.model import EntryState, Flag
 
 _UNSEEN = bytes(not flags & Flag.SEEN for flags in range(256))
 SYSTEM_FLAGS = int(Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.SEEN | Flag.DRAFT)
+
+
+SLICE = 1_000  # changed messages that are put into words at once
+Held: TypeAlias = OpenMailbox | States
+"""What the states of entries are taken from: as they are, or as they were."""
 
 
 class Facts(NamedTuple):
@@ -153,24 +160,22 @@ class View:
 
     def state(self, uid: int) -> EntryState | None:
         """The entry as it is now, or None where it was expunged."""
-        box = self.mailbox
-        at = box.index(uid)
-        if at is None:
-            return None
-        return EntryState(uid, box.flags[at], box.keyword_sets[at], box.modseqs[at])
+        return _state(self.mailbox, uid)
 
-    def facts(self, places: Sequence[tuple[int, int]]) -> Facts:
+    def facts(self, places: Sequence[tuple[int, int]], held: Held | None = None) -> Facts:
         """What is known of the messages at these intervals of positions, less those that were
-        expunged; without a search where the view and the mailbox share their UIDs."""
-        if len(places) == 1 and self.uids is self.mailbox.uids:
-            return self._facts_of_run(*places[0])
+        expunged; without a search where the view and the mailbox share their UIDs. `held` are the
+        states at a moment before."""
+        held = held or self.mailbox
+        if len(places) == 1 and self.uids is held.uids:
+            return self._facts_of_run(held, *places[0])
         numbers: list[int] = []
         uids: list[int] = []
         flags: list[bytes] = []
         modseqs: list[int] = []
         for first, last in places:
             for at in range(first, last + 1):
-                state = self.state(self.uids[at])
+                state = _state(held, self.uids[at])
                 if state is not None:
                     numbers.append(at + 1)
                     uids.append(state.uid)
@@ -178,15 +183,15 @@ class View:
                     modseqs.append(state.modseq)
         return Facts(numbers, uids, flags, modseqs)
 
-    def _facts_of_run(self, first: int, last: int) -> Facts:
-        box, past = self.mailbox, last + 1
+    def _facts_of_run(self, held: Held, first: int, last: int) -> Facts:
+        past = last + 1
         uids = self.uids[first:past]
-        keys = zip(box.flags[first:past], box.keyword_sets[first:past], strict=True)
+        keys = zip(held.flags[first:past], held.keyword_sets[first:past], strict=True)
         flags = list(map(self._shown.__getitem__, keys))
         for low, high in () if self._rev2 else self.recent_places():
             for at in range(max(low, first), min(high, last) + 1):
-                flags[at - first] = self._shown_recent[box.flags[at], box.keyword_sets[at]]
-        return Facts(range(first + 1, past + 1), uids, flags, box.modseqs[first:past])
+                flags[at - first] = self._shown_recent[held.flags[at], held.keyword_sets[at]]
+        return Facts(range(first + 1, past + 1), uids, flags, held.modseqs[first:past])
 
     def flags(self, state: EntryState) -> bytes:
         """As FETCH shows them: b"(\\\\Seen $Forwarded)"."""
@@ -253,46 +258,48 @@ class View:
     def expunged(self) -> Iterable[int]:
         """UIDs of what was expunged and still has its number for this client."""
         if self._told < self.mailbox.modseq:
-            for uid, modseq in self.mailbox.gone_since(self._told, self.uids):
-                # Where the log is too short all that is missing comes again, as if gone just now.
-                self._gone.setdefault(uid, modseq)
+            gone = self.mailbox.gone_since(self._told, self.uids)
+            # Where the log is too short all that is missing comes again, as if gone just now.
+            self._gone = {**dict(gone), **self._gone}
         return self._gone
 
     def updates(self, *, may_expunge: bool, with_uid: bool, flags: bool = True) -> Iterator[bytes]:
         """Everything outstanding, as untagged responses: EXPUNGE, EXISTS, RECENT, FLAGS, FETCH.
 
-        `with_uid` adds UID to FETCH, for clients in the middle of a UID command. Without `flags`
-        (RFC 5465 5.1) changes of flags are kept for later, and MODSEQ with them.
+        What is told is settled now; what is long is put into words as it is taken, at most `SLICE`
+        messages a piece. `with_uid` adds UID to FETCH, for clients in the middle of a UID command.
+        Without `flags` (RFC 5465 5.1) changes of flags are kept for later, and MODSEQ with them.
         """
         box = self.mailbox
         with_uid = with_uid or self._rev2  # RFC 9051, Appendix E 21
         self.expunged()
+        said: Iterator[bytes] = iter(())
         if may_expunge and self._gone:
-            yield from self._expunges()
+            said = self._expunges()
         elif self._gone and self._vanished:
             # RFC 7162 3.2: a client that is cut off now must not think that it knows of these.
             # In each answer (section 6): any MODSEQ of this one would count more than that of
             # the last.
-            yield b"* OK [HIGHESTMODSEQ %d] Expunges are held back\r\n" % self.modseq
+            held_back = b"* OK [HIGHESTMODSEQ %d] Expunges are held back\r\n" % self.modseq
+            said = iter((held_back,))
         old_top = self._top
-        yield from self._arrivals()
+        said = chain(said, list(self._arrivals()))
         if flags and self._told < box.modseq:
-            yield from self._flag_changes(old_top, with_uid)
+            said = chain(said, self._flag_changes(old_top, with_uid))
             self._told = box.modseq
-            self._own.clear()
+            self._own = {}
             self._silent.clear()
+        return said
 
     def _expunges(self) -> Iterator[bytes]:
-        places = sorted(at for uid in self._gone if (at := place(self.uids, uid)) is not None)
-        self._gone.clear()
-        if self._vanished and places:
-            yield b"* VANISHED " + format_ranges(self.uids[at] for at in places) + b"\r\n"
-            self.uids = without(self.uids, places)
-            return
+        places = positions(mask_of(self.uids, self._gone))
+        self._gone = {}
+        gone = [self.uids[at] for at in places]
         self.uids = without(self.uids, places)
+        if self._vanished and places:
+            return iter((b"* VANISHED " + format_ranges(gone) + b"\r\n",))
         # From the highest down, no number shifts under the next one.
-        for at in reversed(places):
-            yield b"* %d EXPUNGE\r\n" % (at + 1)
+        return (b"* %d EXPUNGE\r\n" % (at + 1) for at in reversed(places))
 
     def _arrivals(self) -> Iterator[bytes]:
         box = self.mailbox
@@ -319,14 +326,32 @@ class View:
 
     def _flag_changes(self, old_top: int, with_uid: bool) -> Iterator[bytes]:
         box = self.mailbox
-        yield from self.new_keywords()
-        changed = [uid for uid in box.changed_since(self._told, self._silent) if uid <= old_top]
-        places = (at for uid in changed if (at := place(self.uids, uid)) is not None)
-        facts = self.facts(list(runs(places)))
-        if self._own:
-            own = self._own.get
-            facts = facts.those(own(u) != m for u, m in zip(facts.uids, facts.modseqs, strict=True))
-        yield self.lines(facts, with_uid=with_uid)
+        changed = box.changed_since(self._told, self._silent)
+        old = self.uids[: bisect_right(self.uids, old_top)]
+        places = positions(mask_of(old, changed))
+        held: Held = box
+        if len(places) > SLICE:
+            # It may move on before all is told: then a MODSEQ would count more than the next one.
+            held = States(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
+        return chain(list(self.new_keywords()), self._told_of(places, held, self._own, with_uid))
+
+    def _told_of(
+        self, places: Sequence[int], held: Held, own: Mapping[int, int], with_uid: bool
+    ) -> Iterator[bytes]:
+        slices = [places[start : start + SLICE] for start in range(0, len(places), SLICE)]
+        first = [self._lines_of(some, held, own, with_uid) for some in slices[:1]]
+        rest = (self._lines_of(some, held, own, with_uid) for some in slices[1:])
+        return chain(first, rest)
+
+    def _lines_of(
+        self, places: Sequence[int], held: Held, own: Mapping[int, int], with_uid: bool
+    ) -> bytes:
+        facts = self.facts(list(runs(places)), held)
+        if own:
+            facts = facts.those(
+                own.get(u) != m for u, m in zip(facts.uids, facts.modseqs, strict=True)
+            )
+        return self.lines(facts, with_uid=with_uid)
 
     def lines(self, facts: Facts, *, with_uid: bool, flags: bool = True) -> bytes:
         """As `fetch`, for many at once."""
@@ -350,6 +375,13 @@ class View:
         if self._modseq:
             items.append(b"MODSEQ (%d)" % state.modseq)
         return b"* %d FETCH (%b)\r\n" % (number, b" ".join(items))
+
+
+def _state(held: Held, uid: int) -> EntryState | None:
+    at = place(held.uids, uid)
+    if at is None:
+        return None
+    return EntryState(uid, held.flags[at], held.keyword_sets[at], held.modseqs[at])
 
 
 class _Shown(dict[tuple[int, int], bytes]):

@@ -101,7 +101,12 @@ class Device:
         assert isinstance(event, CommandReady)
         self.ear.heard = b""
         self.shown_recent = 0
-        self.loop.run_until_complete(self.session._handle(event))
+
+        async def handle() -> None:
+            await self.session._handle(event)
+            await self.session.flush()
+
+        self.loop.run_until_complete(handle())
         *untagged, answer, end = self.ear.heard.split(b"\r\n")
         assert end == b""
         assert answer.startswith((b"t OK", b"t NO") if lost else b"t OK"), answer

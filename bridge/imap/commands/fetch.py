@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from bridge import limits
 from bridge.imap.answers import Fixed, Layout
-from bridge.imap.commands.select import vanished, within
+from bridge.imap.commands.select import vanished
 from bridge.imap.fetchitems import (
     Decoded,
     Decoding,
@@ -32,6 +32,7 @@ from bridge.imap.fetchitems import (
     short,
 )
 from bridge.imap.mailboxes import runs
+from bridge.imap.planes import both, intervals, mask_of, mask_within
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
 from bridge.imap.protocol.numbers import NumberSet, format_ranges, part_of
 from bridge.imap.replies import Bad, No, Reply
@@ -76,9 +77,8 @@ async def run(session: Session, request: Request, value: Fetch) -> Reply:
     items = value.items
     if value.changed_since is not None:
         # RFC 7162 3.1.4.1: only what changed since, and MODSEQ with it.
-        changed = map(view.sequence, view.mailbox.changed_since(value.changed_since))
-        named = (number - 1 for number in changed if number is not None)
-        places = list(runs(at for at in named if within(at, places)))
+        changed = mask_of(view.uids, view.mailbox.changed_since(value.changed_since))
+        places = intervals(both(changed, mask_within(places, len(changed))))
         if Simple("MODSEQ") not in items:
             items = (*items, Simple("MODSEQ"))
     # RFC 3501 6.4.8: the UID is part of every answer to UID FETCH.

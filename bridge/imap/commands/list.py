@@ -2,7 +2,8 @@
 LIST-STATUS (RFC 5819), LIST-MYRIGHTS (RFC 8440) and CHILDREN (RFC 3348).
 
 Rules:
-- One read transaction, whatever is asked: names, subscriptions and every STATUS are of one instant.
+- Names, subscriptions and every STATUS are of one instant: of one read transaction, or of what is
+  in memory since the last change.
 - A level that has mailboxes below it and is none itself is \\Noselect to LIST as RFC 3501 has it,
   \\NonExistent to the extended form.
 - \\HasChildren, \\HasNoChildren and special uses are always told: both RFCs let us, and clients
@@ -12,30 +13,45 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from bridge.imap.commands.acl import my_rights_response
-from bridge.imap.commands.status import Figures, read_figures, require_items, status_response
+from bridge.imap.commands.status import (
+    MOVING,
+    Figures,
+    read_figures,
+    require_items,
+    row_response,
+    status_response,
+)
 from bridge.imap.names import always_told, composed, list_response
 from bridge.imap.protocol.list import List, matches
 from bridge.imap.replies import Reply
+from bridge.imap.rows import Listing
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
 from bridge.model import Mailbox
 from bridge.store.api import ReadTx
 
 DELIMITER = "/"
-TURN = 500  # names that are held against a pattern before other sessions have their turn
+MANY = 500  # names that are held against patterns on the event loop
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one transaction read: mailboxes by name, subscribed names, STATUS by name."""
+    """What there is; `figures` are STATUS by name where the rows do not tell it."""
 
-    mailboxes: Mapping[str, Mailbox]
-    subscribed: Collection[str]
-    figures: Mapping[str, Figures]
+    listing: Listing
+    figures: Mapping[str, Figures] | None
+
+    @property
+    def mailboxes(self) -> Mapping[str, Mailbox]:
+        return self.listing.mailboxes
+
+    @property
+    def subscribed(self) -> Set[str]:
+        return self.listing.subscribed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +79,23 @@ async def run(session: Session, request: Request, value: List) -> Reply:
     reference = composed(session, value.reference)
     value = replace(value, reference=reference, patterns=tuple(patterns))
 
-    def work(tx: ReadTx) -> Found:
-        rows = tx.mailboxes(login)
-        figures = {row.name: read_figures(tx, row, value.status_items) for row in rows}
-        return Found({row.name: row for row in rows}, set(tx.subscriptions(login)), figures)
-
-    found = await session.services.store.read(work)
-    if value.extended:
-        shown = await extended(value, found)
+    if MOVING.isdisjoint(value.status_items):
+        found = Found(await session.services.mailboxes.rows.listing(login), None)
     else:
-        shown = await plain(value, found, subscribed_only=request.name == "LSUB")
+
+        def work(tx: ReadTx) -> Found:
+            listing = Listing.read(tx, login)
+            items = value.status_items
+            rows = listing.mailboxes.values()
+            return Found(listing, {row.name: read_figures(tx, row, items) for row in rows})
+
+        found = await session.services.store.read(work)
+    choose = extended if value.extended else lsub if request.name == "LSUB" else plain
+    if max(len(found.mailboxes), len(found.subscribed)) * len(patterns) > MANY:
+        # So many names are chosen and sorted while the event loop goes on.
+        shown = await asyncio.to_thread(choose, value, found)
+    else:
+        shown = choose(value, found)
     await session.send_many(_responses(session, request.name, value, shown, found))
     return Reply(f"{request.name} completed")
 
@@ -103,18 +126,21 @@ def _responses(
         if "MYRIGHTS" in value.return_options:
             yield my_rights_response(name)
         if value.status_items:
-            yield status_response(name, value.status_items, found.figures[each.name])
+            if found.figures is None:
+                yield row_response(name, value.status_items, found.mailboxes[each.name])
+            else:
+                yield status_response(name, value.status_items, found.figures[each.name])
 
 
 # --- which names, with which attributes -------------------------------------------------
 
 
-async def plain(value: List, found: Found, *, subscribed_only: bool) -> list[Shown]:
-    """LIST and LSUB of RFC 3501."""
+def plain(value: List, found: Found, *, subscribed_only: bool = False) -> list[Shown]:
+    """LIST of RFC 3501."""
     names = found.subscribed if subscribed_only else found.mailboxes
     parents = inferred(names)
     shown = []
-    for name in await _matching({*names, *parents}, value):
+    for name in _matching({*names, *parents}, value):
         # RFC 3501 6.3.9: "%" on a level that only leads to subscribed names gives \\Noselect.
         if subscribed_only and name not in names and "%" not in value.patterns[0]:
             continue
@@ -124,7 +150,12 @@ async def plain(value: List, found: Found, *, subscribed_only: bool) -> list[Sho
     return shown
 
 
-async def extended(value: List, found: Found) -> list[Shown]:
+def lsub(value: List, found: Found) -> list[Shown]:
+    """LSUB of RFC 3501."""
+    return plain(value, found, subscribed_only=True)
+
+
+def extended(value: List, found: Found) -> list[Shown]:
     """LIST of RFC 5258. REMOTE asks for what we do not have, and changes nothing."""
     subscribed = "SUBSCRIBED" in value.select_options
     special = "SPECIAL-USE" in value.select_options
@@ -140,7 +171,7 @@ async def extended(value: List, found: Found) -> list[Shown]:
             if name in found.mailboxes and found.mailboxes[name].special_use is not None
         }
     parents, above = inferred(found.mailboxes), inferred(satisfying)
-    matching = await _matching(satisfying | above, value)
+    matching = _matching(satisfying | above, value)
     # RFC 5258 3.3, 3.5: a name that does not satisfy the criteria is shown only for something
     # below it that does and that the pattern does not reach: with CHILDINFO where that was asked
     # for, else (example 11) only a level that is no mailbox.
@@ -159,17 +190,11 @@ async def extended(value: List, found: Found) -> list[Shown]:
     return shown
 
 
-async def _matching(names: Iterable[str], value: List) -> list[str]:
+def _matching(names: Iterable[str], value: List) -> list[str]:
     """Those that match one of the patterns, INBOX first, then by name."""
     # RFC 5258 3: an empty pattern beside others is ignored.
     patterns = [value.reference + pattern for pattern in value.patterns if pattern]
-    turn = max(1, TURN // max(1, len(patterns)))
-    found = []
-    for count, name in enumerate(names, 1):
-        if any(matches(pattern, name) for pattern in patterns):
-            found.append(name)
-        if not count % turn:
-            await asyncio.sleep(0)
+    found = [name for name in names if any(matches(pattern, name) for pattern in patterns)]
     return sorted(found, key=lambda name: (name != "INBOX", name.casefold()))
 
 

@@ -59,9 +59,7 @@ async def admit(session: Session, request: Request, found: SignedIn) -> Reply:
     services = session.services
     services.throttle.succeeded(session.wire.peer)
     services.guesses.succeeded(session.wire.peer, found.login)
-    login = await services.store.read(lambda tx: tx.login(found.login))
-    if login is None:
-        login = await services.store.write(lambda tx: tx.ensure_login(found.login))
+    login = await services.mailboxes.rows.login(found.login)
     session.welcome(login, found.device)
     log.info(
         "login",

@@ -4,6 +4,8 @@ DELETED-STORAGE (RFC 9208 4.1.4), which looks at the entries with \\Deleted and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from bridge import limits
@@ -21,15 +23,15 @@ Figures: TypeAlias = Mapping[str, int | str]
 
 # What protocol.status.ITEMS names, one for one, but DELETED-STORAGE.
 FACTS: Final[Mapping[str, Callable[[Mailbox], int | str]]] = {
-    "MESSAGES": lambda row: row.messages,
+    "MESSAGES": attrgetter("messages"),
     # An upper bound where some of them were expunged unseen: no count is worth O(mailbox).
     "RECENT": lambda row: min(row.messages, max(0, row.uidnext - row.first_recent)),
-    "UIDNEXT": lambda row: row.uidnext,
-    "UIDVALIDITY": lambda row: row.uidvalidity,
-    "UNSEEN": lambda row: row.unseen,
-    "HIGHESTMODSEQ": lambda row: row.highestmodseq,  # RFC 7162 3.1.7
-    "SIZE": lambda row: row.octets,  # RFC 8438 2
-    "DELETED": lambda row: row.deleted,  # RFC 9208 4.1.4, RFC 9051 6.3.11
+    "UIDNEXT": attrgetter("uidnext"),
+    "UIDVALIDITY": attrgetter("uidvalidity"),
+    "UNSEEN": attrgetter("unseen"),
+    "HIGHESTMODSEQ": attrgetter("highestmodseq"),  # RFC 7162 3.1.7
+    "SIZE": attrgetter("octets"),  # RFC 8438 2
+    "DELETED": attrgetter("deleted"),  # RFC 9208 4.1.4, RFC 9051 6.3.11
     "APPENDLIMIT": lambda row: limits.IMAP_APPEND,  # RFC 7889 4: the same everywhere
     "MAILBOXID": lambda row: f"({mailbox_id(row.id)})",  # RFC 8474 4.3
 }
@@ -37,6 +39,7 @@ FACTS: Final[Mapping[str, Callable[[Mailbox], int | str]]] = {
 MOVING: Final = frozenset({"RECENT", "DELETED-STORAGE"})
 """What the row of a mailbox in memory may not say rightly."""
 
+COMPLETED: Final = Reply("STATUS completed")
 CAPABILITY: Final = {
     "HIGHESTMODSEQ": "CONDSTORE",
     "SIZE": "STATUS=SIZE",
@@ -52,9 +55,8 @@ async def run(session: Session, request: Request, value: Status) -> Reply:
     mailboxes = session.services.mailboxes
     if MOVING.isdisjoint(value.items) and names.composed(session, value.mailbox) == value.mailbox:
         row = await mailboxes.rows.get(session.signed_in.id, value.mailbox)
-        known = {item: FACTS[item](row) for item in value.items}
-        session.send(status_response(session.mailbox_name(row.name), value.items, known))
-        return Reply("STATUS completed")
+        session.send(row_response(session.mailbox_name(row.name), value.items, row))
+        return COMPLETED
 
     def work(tx: ReadTx) -> tuple[str, Figures]:
         row = names.mailbox(session, tx, value.mailbox)
@@ -62,7 +64,7 @@ async def run(session: Session, request: Request, value: Status) -> Reply:
 
     name, figures = await session.services.store.read(work)
     session.send(status_response(session.mailbox_name(name), value.items, figures))
-    return Reply("STATUS completed")
+    return COMPLETED
 
 
 def require_items(session: Session, items: tuple[str, ...]) -> None:
@@ -84,5 +86,18 @@ def read_figures(tx: ReadTx, row: Mailbox, items: tuple[str, ...]) -> Figures:
 
 def status_response(name: bytes, items: tuple[str, ...], figures: Figures) -> bytes:
     """b'* STATUS name (MESSAGES 3 ...)'; `name` is wire octets."""
-    pairs = " ".join(f"{item} {figures[item]}" for item in items).encode()
-    return b"* STATUS " + name + b" (" + pairs + b")\r\n"
+    form, _ = _form(items)
+    return b"* STATUS %b (%b)\r\n" % (name, (form % tuple(map(figures.get, items))).encode())
+
+
+def row_response(name: bytes, items: tuple[str, ...], row: Mailbox) -> bytes:
+    """The same from a row in memory; `items` has none of `MOVING`."""
+    form, facts = _form(items)
+    return b"* STATUS %b (%b)\r\n" % (name, (form % tuple([of(row) for of in facts])).encode())
+
+
+@lru_cache(maxsize=256)
+def _form(items: tuple[str, ...]) -> tuple[str, tuple[Callable[[Mailbox], int | str], ...]]:
+    """How these items are written, and where their figures are found."""
+    facts = (FACTS[item] for item in items if item in FACTS)
+    return " ".join(f"{item} %s" for item in items), tuple(facts)

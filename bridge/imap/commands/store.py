@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 
 from bridge.imap.commands.fetch import TURN, slices
-from bridge.imap.mailboxes import News, runs
+from bridge.imap.mailboxes import News
+from bridge.imap.planes import intervals, mask_of
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.store import Store
 from bridge.imap.replies import Bad, No, Reply
@@ -53,8 +54,8 @@ async def run(session: Session, request: Request, value: Store) -> Reply:
         if "CONDSTORE" in session.enabled:
             # RFC 7162 3.1.3: after a silent STORE the client still needs the MODSEQ that it made;
             # entries that another device changed too are told whole, by the view.
-            made = (view.sequence(each.uid) for each in stored.changed if each.uid not in foreign)
-            changed = list(runs(number - 1 for number in made if number is not None))
+            made = (each.uid for each in stored.changed if each.uid not in foreign)
+            changed = intervals(mask_of(view.uids, made))
             await tell(session, view, changed, with_uid=True, flags=False)
         return Reply("STORE completed", code)
     session.send(*view.new_keywords())

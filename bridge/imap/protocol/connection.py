@@ -20,7 +20,8 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
 
 from bridge import limits
 from bridge.imap.protocol.numbers import LARGEST_NUMBER
@@ -30,6 +31,7 @@ from bridge.model import Octets, Sink
 # RFC 3501 9: tag = 1*<any ASTRING-CHAR except "+">; a command's name is an atom.
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
 _NAME = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+_COMMAND = re.compile(rb"(%b) ((?:UID )?%b)" % (_TAG.pattern, _NAME.pattern), re.IGNORECASE)
 # What stands before the mailbox name in commands that bring a message.
 _NAME_FOLLOWS: Final = {
     "APPEND": re.compile(rb" "),
@@ -38,6 +40,7 @@ _NAME_FOLLOWS: Final = {
 }
 LARGEST_SIZE: Final = LARGEST_MODSEQ  # of a literal (RFC 9051 9, number64)
 _TAG_SEARCH: Final = limits.IMAP_TAG + 1  # octets in which a tag and its space must be
+_SHORT: Final = 32  # octets of a command's name; others are of no command of ours
 _COMPACT: Final = 64 * 1024  # consumed octets at the front of the buffer that we tolerate
 
 
@@ -56,8 +59,7 @@ class LiteralAnnounced:
     message: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CommandReady:
+class CommandReady(NamedTuple):
     """A whole command. `name` is upper-case ("UID FETCH"); `arguments` start right behind it."""
 
     tag: bytes
@@ -276,20 +278,15 @@ class Connection:
 
     def _read_name(self, line: bytes) -> str:
         """Sets tag and name; says what is wrong with them, or nothing."""
-        tag = _tag(line)
-        if tag is None:
-            return "A command starts with a tag and one space"
-        name = _NAME.match(line, len(tag) + 1)
-        if name is None or line[len(tag) : len(tag) + 1] != b" ":
+        found = _COMMAND.match(line)
+        if found is None or found.end(1) > limits.IMAP_TAG:
+            if _tag(line) is None:
+                return "A command starts with a tag and one space"
             return "A command's name follows the tag and one space"
-        end = name.end()
-        if name[0].upper() == b"UID":
-            name = _NAME.match(line, end + 1)
-            if name is None or line[end : end + 1] != b" ":
-                return "UID goes before the name of a command"
-            end = name.end()
-        self._tag = tag
-        self._name = line[len(tag) + 1 : end].decode("ascii").upper()
+        name = _upper(found[2]) if len(found[2]) <= _SHORT else found[2].decode("ascii").upper()
+        if name == "UID":
+            return "UID goes before the name of a command"
+        self._tag, self._name = found[1], name
         return ""
 
     # --- literals -----------------------------------------------------------------------
@@ -414,6 +411,11 @@ class Connection:
         self._start = self._searched = 0
         self._mode = _Mode.OVER
         return Malformed(tag, text, fatal=True)
+
+
+@lru_cache(maxsize=256)
+def _upper(name: bytes) -> str:
+    return name.decode("ascii").upper()
 
 
 @dataclass(frozen=True, slots=True)

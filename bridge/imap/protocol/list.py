@@ -121,12 +121,14 @@ def _patterns(scanner: Scanner) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Bit n of a mask stands for the n-th token of the pattern; the last bit for its end."""
+    """Bit n of a mask stands for the n-th token of the pattern; the last bit for its end. `head` is
+    what stands before a wildcard at the end, where that is the only one: as nearly always."""
 
     letters: dict[str, int]
     stars: int
     percents: int
     end: int
+    head: str | None
 
 
 @functools.lru_cache(maxsize=64)
@@ -149,7 +151,18 @@ def _compile(pattern: str) -> _Places:
             wild = ""
         letters[character] = letters.get(character, 0) | bit
         bit <<= 1
-    return _Places(letters, stars, percents, bit >> 1)
+    head = pattern[:-1]
+    # INBOX is matched in any case, letter by letter.
+    alone = pattern.endswith(("*", "%")) and not _is_wild(head) and not _may_be_inbox(head)
+    return _Places(letters, stars, percents, bit >> 1, head if alone else None)
+
+
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "%" in pattern
+
+
+def _may_be_inbox(head: str) -> bool:
+    return head != "" and "INBOX".startswith(head[:5].upper())
 
 
 def matches(pattern: str, name: str, delimiter: str = "/") -> bool:
@@ -158,6 +171,9 @@ def matches(pattern: str, name: str, delimiter: str = "/") -> bool:
     INBOX matches in any case, alone and as the first level of its children.
     """
     places = _compile(pattern)
+    if places.head is not None:
+        within = places.stars or delimiter not in name[len(places.head) :]
+        return name.startswith(places.head) and bool(within)
     letters = places.letters
     stars = places.stars
     percents = places.percents

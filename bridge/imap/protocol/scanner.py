@@ -83,6 +83,11 @@ class Scanner:
         self._line = lines[0]
         self._position = 0
 
+    @property
+    def alone(self) -> bytes | None:
+        """All of the command behind its name, where no literal is in it."""
+        return None if self._literals else self._lines[0]
+
     # --- where we are -------------------------------------------------------------------
 
     @property
