@@ -303,7 +303,8 @@ class Daemon:
         await asyncio.to_thread(self.certificate.reload)
         if _fixed(settings) != _fixed(self.config):
             log.warning("data_dir, web, alerts and where imap listens take effect after a restart")
-        self._passwords.replace(verifiers)
+        changed = self._passwords.replace(verifiers)
+        self._imap.end_logins(changed, "The password of this login was changed; sign in again")
         self._imap.services.quota = _quota(settings)
         self._imap.services.hidden = _hidden(settings)
         self._imap.services.rev2 = settings.imap.rev2

@@ -39,6 +39,8 @@ REACHED = {
     "IMAP_FETCH_SECTIONS": f"{CAPS}::test_one_over_the_cap",
     "IMAP_NOTIFY_MAILBOXES": f"{CAPS}::test_one_over_the_cap",
     "IMAP_CONTEXTS": f"{CAPS}::test_searches_that_are_kept_up_to_date",
+    "IMAP_SLOWEST": "imap/test_cases_sizes.py::test_a_message_that_drips_is_given_up",
+    "IMAP_SLOWEST_SECONDS": "imap/test_cases_sizes.py::test_a_message_that_drips_is_given_up",
     "IMAP_PROGRESS_SECONDS": "transcripts/inprogress.txt",
     "IMAP_BAD_COMMANDS_BEFORE_LOGIN": f"{CAPS}::test_commands_that_make_no_sense",
     "IMAP_BAD_COMMANDS": f"{CAPS}::test_commands_that_make_no_sense",

@@ -106,12 +106,15 @@ class Passwords:
         self._turn = asyncio.Semaphore(_THREADS)
         self._nobody = self._digest(Secret(secrets.token_hex(16)))
         self._known: Sequence[Device] = devices
-        self.replace(verifiers)
-
-    def replace(self, verifiers: Mapping[str, Verifier | None]) -> None:
-        """Takes the logins of a new config; sessions that are signed in are not touched."""
         self._plain: dict[str, bytes] = {}
         self._hashed: dict[str, PasswordHash] = {}
+        self.replace(verifiers)
+
+    def replace(self, verifiers: Mapping[str, Verifier | None]) -> frozenset[str]:
+        """Takes the logins of a new config. Returns those whose own password does not count any
+        more: whoever signed in by it is the caller's to send away."""
+        before = {**self._plain, **self._hashed}
+        self._plain, self._hashed = {}, {}
         for name, verifier in verifiers.items():
             if isinstance(verifier, PasswordHash):
                 self._hashed[name] = verifier
@@ -126,6 +129,8 @@ class Passwords:
         self._remembered: dict[str, tuple[bytes, float]] = {}
         self._running: dict[tuple[str, bytes], _Asked] = {}
         self.replace_devices(self._known)
+        after = {**self._plain, **self._hashed}
+        return frozenset(name for name, own in before.items() if after.get(name) != own)
 
     def replace_devices(self, known: Sequence[Device]) -> None:
         """Takes the devices that there are now; those of logins that the config lacks wait."""

@@ -18,7 +18,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import cast
 
 import structlog
@@ -84,6 +84,8 @@ class ImapServer:
                 link = Link(self, accepted, address[0])
                 if self.enter(link):
                     accepted.close()
+                # While more of them wait nothing else does, and this would be the only task.
+                await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Accepts no more, says BYE to everybody once their command is done."""
@@ -102,6 +104,12 @@ class ImapServer:
         await asyncio.gather(*tasks, *self._accepting, return_exceptions=True)
         for listener in self._listeners:
             await listener.wait_closed()
+
+    def end_logins(self, logins: Container[str], why: str) -> None:
+        """Ends the sessions that signed in by the own password of these logins."""
+        for link in self._links:
+            if link.session.by_own_password in logins:
+                link.session.stop(why)
 
     @property
     def sessions(self) -> int:

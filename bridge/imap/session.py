@@ -126,12 +126,15 @@ class Session:
         self._bad = 0
         self._sinks: list[Sink] = []  # of the messages of one APPEND
         self._appending = 0  # octets of them
+        self._received = 0  # octets of all that came
+        self._pace = 0.0, 0  # since when an APPEND's pace is looked at, and `_received` then
         self._literal_tag = b""
         self._login_until = 0.0
 
     # --- from outside -------------------------------------------------------------------
 
     def receive(self, octets: bytes) -> None:
+        self._received += len(octets)
         self.connection.receive_data(octets)
         self.activity.set()
 
@@ -177,6 +180,8 @@ class Session:
                     left = self._login_until - time()
                     if left <= 0 or not await self.wait(left):
                         raise Bye("Too slow to sign in")
+                elif self._sinks:
+                    await self._wait_for_message()
                 elif await self._tell():
                     pass
                 elif not await self.wait(limits.IMAP_AUTOLOGOUT_SECONDS):
@@ -220,6 +225,16 @@ class Session:
         except TimeoutError:
             return False
         return True
+
+    async def _wait_for_message(self) -> None:
+        """Waits for more of an APPEND, which may not drip. Raises Bye, Disconnected."""
+        now = asyncio.get_running_loop().time()
+        began, before = self._pace
+        if now - began >= limits.IMAP_SLOWEST_SECONDS:
+            if self._received - before < limits.IMAP_SLOWEST * limits.IMAP_SLOWEST_SECONDS:
+                raise Bye("The message comes too slowly")
+            began, _ = self._pace = now, self._received
+        await self.wait(began + limits.IMAP_SLOWEST_SECONDS - now)
 
     def _next_event(self) -> Event | None:
         try:
@@ -276,6 +291,8 @@ class Session:
             # Several messages together stay in memory as far as one would.
             left = limits.SPOOL_IN_MEMORY - (self._appending - event.size)
             sink = self.services.new_sink(max(0, left))
+            if not self._sinks:
+                self._pace = asyncio.get_running_loop().time(), self._received
             self._sinks.append(sink)
         self.connection.accept_literal(sink)
         if event.synchronizing:
@@ -612,6 +629,11 @@ class Session:
         self.hidden = self.services.hidden.get(login.name, frozenset())
         self.connection.authenticated = True
         self.wire.signed_in()
+
+    @property
+    def by_own_password(self) -> str | None:
+        """The login that this session signed in to by the login's own password."""
+        return self.login.name if self.login is not None and self._device is None else None
 
     def forget_login(self) -> None:
         """RFC 8437 4.1: as if nobody had ever signed in here. Whatever else a session comes to

@@ -51,10 +51,23 @@ def named_fields(block: bytes, names: frozenset[bytes]) -> bytes:
         return b"".join(raw for name, raw in raw_fields(block) if name in names)
     if _BLANK.match(block):
         return b""
-    end = _LAST.search(block)
-    return b"".join(pattern.findall(block, 0, end.start() + 1 if end else len(block)))
+    found: list[bytes] = []
+    at = 0
+    while at < len(block):
+        begins = _NEXT.search(block, at + PIECE)
+        end = begins.end() if begins else len(block)
+        last = _LAST.search(block, max(0, at - 1), end)
+        found += pattern.findall(block, at, last.start() + 1 if last else end)
+        if last:
+            break
+        at = end
+    return b"".join(found)
 
 
+# Octets of a header that are looked at in one call, which keeps the interpreter to itself: a header
+# of 50 MB would keep the event loop waiting, whatever thread looks at it.
+PIECE = 64 * 1024
+_NEXT = re.compile(rb"\n(?![ \t])")  # behind it another field begins, or the blank line stands
 _PLAIN = re.compile(rb"[!-9;-~]+")  # RFC 5322 3.6.8, ftext
 _BLANK = re.compile(rb"\r*+\n")
 _LAST = re.compile(rb"\n\r*+\n")  # the end of the last field, and the blank line

@@ -129,6 +129,7 @@ async def test_replace_while_one_is_checked(opened: list[Passwords]) -> None:
     assert not await found.verify("me", Secret("abc"))
 
 
+@pytest.mark.case("I044")
 @pytest.mark.parametrize("verifier", [Secret("abc"), hashed("abc")])
 async def test_every_refusal_pays_the_same(
     opened: list[Passwords], counted: Counted, verifier: Verifier
@@ -140,6 +141,7 @@ async def test_every_refusal_pays_the_same(
         assert counted.checks == before + 1
 
 
+@pytest.mark.case("I044")
 @pytest.mark.parametrize("kind", ["plain", "hashed"])
 async def test_unknown_and_known_take_the_same_time(opened: list[Passwords], kind: str) -> None:
     # I044 asks for medians within 5 % on a quiet machine; a loaded one gets more room here.

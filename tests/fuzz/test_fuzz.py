@@ -35,6 +35,7 @@ def test_no_seed_breaks_its_target(name: str) -> None:
         TARGETS[name](octets)
 
 
+@pytest.mark.case("I014", "I015", "I090")
 @pytest.mark.timeout(600 + RUNS // 50)
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_target_holds(name: str) -> None:

@@ -290,6 +290,7 @@ async def test_searches_that_are_kept_up_to_date(endpoint: Endpoint, bob: Bystan
     client.close()
 
 
+@pytest.mark.case("I034")
 @pytest.mark.parametrize("signed", [True, False])
 async def test_commands_that_make_no_sense(
     endpoint: Endpoint, bob: Bystander, signed: bool

@@ -52,6 +52,7 @@ async def compressed(endpoint: Endpoint) -> Peer:
     return Peer(client)
 
 
+@pytest.mark.case("I038")
 async def test_a_bomb_is_held_back_while_the_session_works(endpoint: Endpoint) -> None:
     peer = await compressed(endpoint)
     (link,) = endpoint.server._links
@@ -73,6 +74,7 @@ async def test_a_bomb_is_held_back_while_the_session_works(endpoint: Endpoint) -
     peer.client.close()
 
 
+@pytest.mark.case("I038")
 async def test_the_cap_of_a_line_counts_inflated_octets(endpoint: Endpoint) -> None:
     peer = await compressed(endpoint)
     await peer.send(b"a NOOP" + b"A" * 8 * 1024 * 1024)
@@ -91,6 +93,7 @@ async def test_damaged_input_ends_the_session(endpoint: Endpoint) -> None:
     peer.client.close()
 
 
+@pytest.mark.case("I039")
 async def test_plaintext_behind_compress_is_refused(endpoint: Endpoint) -> None:
     client = await Client.connect(Server("127.0.0.1", endpoint.port, {}))
     await client.response()

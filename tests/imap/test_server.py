@@ -114,6 +114,7 @@ async def test_a_failed_handshake_after_starttls_ends_the_session(endpoint: Endp
     await until_gone(endpoint)
 
 
+@pytest.mark.case("I031")
 async def test_a_slow_reader_of_a_large_message_costs_bounded_memory(endpoint: Endpoint) -> None:
     octets = b"Subject: large\r\n\r\n" + b"0123456789" * 2 * MEGABYTE
     await store_message(endpoint, octets)
@@ -183,6 +184,7 @@ async def test_many_sections_of_one_message_cost_bounded_memory(endpoint: Endpoi
     other.close()
 
 
+@pytest.mark.case("I031")
 async def test_a_reader_that_takes_nothing_is_dropped(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +271,7 @@ async def test_who_does_not_sign_in_is_sent_away(
     await until_gone(endpoint)
 
 
+@pytest.mark.case("I037")
 async def test_silence_ends_a_session(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "IMAP_AUTOLOGOUT_SECONDS", 0.2)
     client, other = await login(endpoint), await login(endpoint)
@@ -321,6 +324,7 @@ async def test_hanging_up_in_IDLE_leaves_nothing_behind(endpoint: Endpoint) -> N
     other.close()
 
 
+@pytest.mark.case("I037")
 async def test_IDLE_says_now_and_then_that_it_lives(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +385,7 @@ async def test_hanging_up_in_a_literal_leaves_nothing_behind(
     other.close()
 
 
+@pytest.mark.case("I018")
 async def test_ten_thousand_pipelined_commands(endpoint: Endpoint) -> None:
     """Answered in order, others have their turn meanwhile, and the queue is bounded."""
     client, other = await login(endpoint), await login(endpoint)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +74,7 @@ def test_the_last_reference_is_the_parent_whatever_others_said() -> None:
     assert references(row(1, "d", "a", "c"), row(2, "a"), row(3, "c")) == [(2, []), (3, [(1, [])])]
 
 
+@pytest.mark.case("I042")
 def test_loops_are_not_closed() -> None:
     assert references(row(1, "a", "b"), row(2, "b", "a")) == [(2, [(1, [])])]
     assert references(row(1, "a", "a")) == [(1, [])]
@@ -125,6 +127,7 @@ def test_ordered_subject() -> None:
     assert shape(by_subject(rows)) == [(3, [(1, []), (4, [])]), (2, [(5, [])])]
 
 
+@pytest.mark.case("I042")
 def test_ten_thousand_that_answer_each_other_in_a_circle() -> None:
     """I042, and the chain that it leaves is deeper than Python's stack."""
     count = 10_000

@@ -115,6 +115,7 @@ def test_values_cannot_move_between_the_fields_of_a_fingerprint() -> None:
     assert one.fingerprint != other.fingerprint
 
 
+@pytest.mark.case("I088")
 @pytest.mark.parametrize(
     ("message", "preview"),
     [
@@ -312,6 +313,7 @@ def test_odd_fields(field: bytes) -> None:
     assert (structure.sent_at, structure.message_id, structure.received_at) == (None, "", None)
 
 
+@pytest.mark.case("I073")
 def test_nothing_in_a_message_can_end_a_reply_early() -> None:
     evil = b'")\r\n a1 OK done\r\n {10}\r\n ("'
     message = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.mime import headers
+from bridge.mime.headers import named_fields
 from bridge.mime.parser import scan
 from bridge.mime.section import filter_fields, find, walk
 from tests.mime.messages import ATTACHED, MIXED, NESTED, PLAIN
@@ -160,3 +162,20 @@ def test_header_fields(names: set[bytes], exclude: bool, octets: bytes) -> None:
 def test_header_fields_of_a_header_without_blank_line() -> None:
     assert filter_fields(b"A: 1\r\nB: 2\r\n", {b"b"}, False) == b"B: 2\r\n\r\n"
     assert filter_fields(b"", {b"b"}, False) == b"\r\n"
+
+
+@pytest.mark.case("I074", "I076")
+@pytest.mark.parametrize("size", range(1, 40))
+def test_header_fields_of_a_header_that_is_looked_at_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """However the pieces fall, the fields are the same, up to the blank line."""
+    monkeypatch.setattr(headers, "PIECE", size)
+    for blank in (b"\r\n", b"\n", b"\r\r\n", b""):
+        header = (
+            b"To: a\r\n b\r\nSubject: x\r\n\ty\r\nX: z\r\nno field\r\nto : c\r\n"
+            + blank
+            + b"To: not this one\r\n"
+        )
+        wanted = [raw for name, raw in headers.raw_fields(header) if name in (b"to", b"x")]
+        assert named_fields(header, frozenset((b"to", b"x"))) == b"".join(wanted)

@@ -87,6 +87,7 @@ async def test_no_entry_without_mailbox_or_message(home: Home) -> None:
     assert await home.mailbox() == inbox
 
 
+@pytest.mark.case("I025")
 async def test_uids_end_before_they_wrap(home: Home) -> None:
     """I025: UIDNEXT may show 2^32-1, nothing takes it."""
     inbox = await home.mailbox()

@@ -339,6 +339,7 @@ class TestLiterals:
     def test_what_announces_nothing(self, announcement: bytes) -> None:
         assert spoken(feed(b"a X " + announcement + b"\r\nb NOOP\r\n")) == ["a X", "b NOOP"]
 
+    @pytest.mark.case("I003")
     def test_too_many(self) -> None:
         wire = b"a SEARCH" + b" {1+}\r\nx" * 100_000 + b"\r\nb NOOP\r\n"
         *taken, last = spoken(feed(wire))
