@@ -1,4 +1,7 @@
-"""Literals, lines, nestings and arguments that are too large or never end, over the wire."""
+"""Literals, lines, nestings and arguments that are too large or never end, over the wire.
+
+Over 500 lines because each limit has its dialogue.
+"""
 
 from __future__ import annotations
 
