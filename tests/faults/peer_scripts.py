@@ -17,8 +17,8 @@ and at the end:
 
 Where sizes and UIDLs are alike, POP3 lets nobody tell a wrong answer from a right one. So a script
 either has messages that LIST tells apart, and any fault; or twins, shared UIDLs and UIDLs that are
-positions, and only faults that put no message in the place of another (`FRAMING`). A listing of
-which the UIDLs or sizes are wrong has no message cut short: nothing would say which one it was.
+positions, and only faults that put no message in the place of another (`FRAMING`). A message that
+is cut short is the one fault of its visit: beside others nothing would say which one it was.
 """
 
 from __future__ import annotations
@@ -104,8 +104,7 @@ def script(number: int) -> Script:
     def visit() -> Visit:
         changes = chance.choice((0, 0, 1, 1, 2, 3))
         faults = [fault() for _ in range(chance.choice((0, 1, 1, 1, 2, 3)))]
-        if any(each.kind is Kind.EARLY for each in faults):
-            faults = [each for each in faults if each.verb not in (b"UIDL", b"LIST")]
+        faults = next(([each] for each in faults if each.kind is Kind.EARLY), faults)
         return Visit(
             tuple((chance.choice(events), chance.randrange(2**16)) for _ in range(changes)),
             tuple(faults),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tests.faults.peer_scripts import Script, Visit, figures, run_all, script
 from tests.support import figures as noted
 
 SCRIPTS = int(os.environ.get("POPBRIDGE_SCRIPTS", "200"))
-SEED = int(os.environ.get("POPBRIDGE_SEED", secrets.randbelow(1_000_000)))
+SEED = int(os.environ.get("POPBRIDGE_SEED", "0"))  # the same scripts at each change
 
 
 SHARE = 100
