@@ -25,6 +25,7 @@ import json
 import os
 import pkgutil
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -180,7 +181,9 @@ def _serve(path: str) -> NoReturn:
     print("ready", flush=True)
     while True:
         for descriptor, _ in waiting.poll():
-            if descriptor == 0:
+            if descriptor == 0:  # whoever wanted us is gone; nothing of it stays
+                for pid, _ in children.values():
+                    os.killpg(pid, signal.SIGKILL)
                 sys.exit()
             if descriptor == listener.fileno():
                 connection, _ = listener.accept()
