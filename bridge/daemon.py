@@ -50,7 +50,7 @@ from bridge.notify import Notifier, summary
 from bridge.profiles.access import Access, access
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreError, WriteTx
-from bridge.store.opening import DATABASE, open_store
+from bridge.store.opening import DATABASE, network_filesystem, open_store
 from bridge.sync.poll import Poller
 from bridge.sync.retention import Policy
 from bridge.sync.schedule import Job, NoSuchAccount, Schedule
@@ -126,6 +126,13 @@ class Daemon:
         settings = self.config
         verifiers = await asyncio.to_thread(_verifiers, settings)
         self._grants = Grants(settings.data_dir)
+        if kind := await asyncio.to_thread(network_filesystem, settings.data_dir):
+            log.warning(
+                "data_dir is on a network file system, where the database can be damaged; move it "
+                "to a disk of this machine",
+                data_dir=str(settings.data_dir),
+                kind=kind,
+            )
         self.store = await open_store(settings.data_dir, settings.database)
         stack.push_async_callback(self.store.close)
         bus = Bus()

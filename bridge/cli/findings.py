@@ -62,6 +62,7 @@ async def examine(path: Path | None, *, verify: bool, offline: bool) -> Sequence
         *ports(settings, running=running),
         certificate(settings, time.time()),
         disk(settings.data_dir),
+        filesystem(settings.data_dir),
         clock_here(settings.data_dir, time.time()),
     ]
     if verify:
@@ -204,6 +205,20 @@ def disk(folder: Path) -> Finding:
         return Finding("disk", said)
     return Finding(
         "disk", f"nearly full: {said}", f"free some space on the disk of {folder}: new mail waits"
+    )
+
+
+def filesystem(folder: Path) -> Finding:
+    """Whether the disk is one of this machine."""
+    from bridge.store.opening import network_filesystem
+
+    kind = network_filesystem(folder)
+    if not kind:
+        return Finding("file system", f"{folder} is on a disk of this machine")
+    return Finding(
+        "file system",
+        f"{folder} is on a network file system ({kind}), where the database can be damaged",
+        "stop the daemon, move data_dir to a disk of this machine, and name it at data_dir",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ from bridge.store.sqlite.engine import SqliteStore
 
 DATABASE = "popbridge.sqlite"
 LOCK = "lock"
+_OCTAL = re.compile(r"\\([0-7]{3})")  # a blank in /proc/self/mounts, e.g.
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre"}
+_NETWORK |= {f"fuse.{each}" for each in ("sshfs", "glusterfs", "rclone", "s3fs", "davfs")}
 
 
 async def open_store(
@@ -41,6 +45,25 @@ async def open_store(
 def engine_version() -> tuple[int, ...]:
     """The version of the SQLite that this Python has."""
     return check.version()
+
+
+def network_filesystem(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of network file system that `folder` is on; empty where it is none, or nobody can
+    say. Their locks and shared memory do not keep what SQLite needs of them (SQLite, "Write-Ahead
+    Logging", 1: all processes must be on the same host)."""
+    try:
+        lines = mounts.read_text("utf-8", "replace").splitlines()
+        whole = folder.resolve()
+    except OSError:
+        return ""
+    longest, kind = -1, ""
+    for line in lines:
+        _, at, name, *_ = line.split(" ")
+        at = _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), at)
+        # The last mount on a place hides those before it.
+        if whole.is_relative_to(at) and len(at) >= longest:
+            longest, kind = len(at), name
+    return kind if kind in _NETWORK else ""
 
 
 def faults(data_dir: Path) -> list[str]:

@@ -70,6 +70,7 @@ class Collector:
     poisons: Mapping[Line, Poison] = field(default_factory=dict)
     shorts: Mapping[Line, bytes] = field(default_factory=dict)
     sizes: Collection[int] = ()
+    ensure_room: Callable[[], None] = lambda: None  # raises OSError where nothing more may come
     came: list[int] = field(default_factory=list)  # sizes by LIST of what came
     short: list[ListedItem] = field(default_factory=list)  # what came shorter than that
     doubted_items: set[int] = field(default_factory=set)
@@ -92,6 +93,7 @@ class Collector:
             async for batch in queue:
                 try:
                     await self._settle(batch)
+                    self.ensure_room()
                 finally:
                     for fetched in batch:
                         fetched.spool.close()

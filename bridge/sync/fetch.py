@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bridge import limits
@@ -84,6 +85,7 @@ class Fetcher:
             self._store, self._wall, account, work.session, work.known, tally,
             before.pairs, work.poisons, work.shorts,
             {line.size for line in work.listing if line.size is not None},
+            partial(ensure_room, self._spool_dir),
         )  # fmt: skip
         whole = False
         try:

@@ -55,10 +55,11 @@ FAULTS = [
     ("ftruncate", errno.EIO, ONCE),
     ("open", errno.EMFILE, FOR_EVER),
     ("mmap", errno.ENOMEM, ONCE),
+    ("pwrite64", errno.EROFS, FOR_EVER),
 ]
 
 
-@pytest.mark.case("D001", "D002", "D004", "D006")
+@pytest.mark.case("D001", "D002", "D004", "D005", "D006")
 @pytest.mark.timeout(120 + 30 * DRAWN)
 @pytest.mark.parametrize(("call", "error", "times"), FAULTS)
 async def test_a_disk_that_fails(

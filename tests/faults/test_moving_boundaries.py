@@ -54,6 +54,7 @@ def run(config: Path, *words: object, strace: Sequence[str] = ()) -> tuple[int, 
     return ended.returncode, said
 
 
+@pytest.mark.case("C006")
 @pytest.mark.timeout(7200 if EVERY else 120)
 @pytest.mark.parametrize(("what", "call"), CALLS)
 async def test_a_kill_at_a_system_call(tmp_path: Path, what: str, call: str) -> None:

@@ -41,7 +41,7 @@ from bridge.imap.session import Session, log
 from bridge.imap.view import View
 from bridge.mime.decoding import UnknownEncoding
 from bridge.model import Flag, MailboxId
-from bridge.store.api import Columns, NoSuchMailbox, ReadTx, StoreError
+from bridge.store.api import Columns, NoSuchMailbox, ReadTx, StoreDamaged, StoreError
 
 T = TypeVar("T")
 
@@ -274,6 +274,7 @@ class Slice:
     covered: int
     missing: int
     undecoded: int
+    damaged: int
 
 
 SliceWork = Callable[[ReadTx], Slice]
@@ -287,7 +288,7 @@ async def _from_store(
     shows_flags = Simple("FLAGS") in items
     positions = list(_positions(places))
     complete = True
-    undecoded = 0
+    undecoded = damaged = 0
 
     async def read(here: Sequence[int]) -> tuple[list[Known], Slice]:
         known = _known(view, here)
@@ -301,6 +302,7 @@ async def _from_store(
             known, made = await (ahead or read(here))
             complete = complete and len(known) == len(here) and not made.missing
             undecoded += made.undecoded
+            damaged += made.damaged
             if shows_flags:
                 view.told_flags((facts.uid, facts.modseq) for facts in known[: made.covered])
             last = known[made.covered].number - 2 if made.covered < len(known) else here[-1]
@@ -311,6 +313,9 @@ async def _from_store(
     finally:
         if ahead is not None:
             ahead.cancel()
+    if damaged:
+        # RFC 5530 3: all others were sent
+        raise No(f"{damaged} of the messages are damaged here", b"CORRUPTION")
     if undecoded:
         # RFC 3516 4.3
         raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
@@ -330,7 +335,7 @@ def _slice_of(
         uids = [facts.uid for facts in known]
         rows = {row.uid: row for row in tx.rows(box, _ranges(uids), wanted)}
         pieces: list[Piece] = []
-        octets = covered = missing = undecoded = 0
+        octets = covered = missing = undecoded = damaged = 0
         for facts in known:
             covered += 1
             row = rows.get(facts.uid)
@@ -342,13 +347,16 @@ def _slice_of(
             except UnknownEncoding:
                 undecoded += 1
                 made = response(facts, row, plain, tx) if plain else []
+            except StoreDamaged:
+                damaged += 1
+                continue
             pieces += made
             octets += sum(len(piece) for piece in made if isinstance(piece, bytes))
             if costly:
                 octets += row.size  # that were decoded, about
             if octets > OCTETS:
                 break
-        return Slice(pieces, covered, missing, undecoded)
+        return Slice(pieces, covered, missing, undecoded, damaged)
 
     return work
 

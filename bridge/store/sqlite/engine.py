@@ -39,6 +39,7 @@ from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
 from bridge.store.sqlite.errors import poisons_connection, store_error
 from bridge.store.sqlite.kept import KeptChunks
 from bridge.store.sqlite.keywords import KeywordSets
+from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import SqliteRead
 from bridge.store.sqlite.write import SqliteWrite
 
@@ -94,6 +95,7 @@ class SqliteStore:
         self._db: sqlite3.Connection | None = None  # the writer's; None after an I/O error
         self._keywords = KeywordSets()
         self._kept = KeptChunks()
+        self._proofs = Proofs()
         self._pages = 0  # written since the last checkpoint, by estimate
         self._writer: Thread | None = None
         self._readers = [
@@ -179,7 +181,7 @@ class SqliteStore:
                 if db is None:
                     db = connect(self._path, writer=False)
                 db.execute("BEGIN")
-                tx = SqliteRead(db, self._kept)
+                tx = SqliteRead(db, self._kept, self._proofs)
                 try:
                     outcome.result = job.work(tx)
                 except BaseException as error:

@@ -55,6 +55,7 @@ from bridge.store.api import (
 from bridge.store.sqlite import text_index
 from bridge.store.sqlite.errors import store_error
 from bridge.store.sqlite.kept import KeptChunks
+from bridge.store.sqlite.proofs import Proofs
 
 Row = tuple[Any, ...]
 Parameters = Sequence[object] | Mapping[str, object]
@@ -138,9 +139,15 @@ def _rows_query(columns: frozenset[Columns]) -> tuple[str, Row]:
 class SqliteRead:
     """`bridge.store.api.ReadTx`: see there for what each method promises."""
 
-    def __init__(self, db: sqlite3.Connection, kept: KeptChunks | None = None) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        kept: KeptChunks | None = None,
+        proofs: Proofs | None = None,
+    ) -> None:
         self._db = db
         self._kept = kept
+        self._proofs = proofs
         self.failure: sqlite3.Error | None = None
 
     def _each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
@@ -392,6 +399,8 @@ class SqliteRead:
             end = self._size(message) if end is None else min(end, self._size(message))
             if start >= end:
                 return b""
+        if self._proofs is not None and message not in self._proofs:
+            self._prove(message, self._proofs)
         found = self._stretch(message, start, end)
         if len(found) != end - start:
             # Past the end of the message, or damaged.
@@ -399,6 +408,23 @@ class SqliteRead:
             if len(found) != max(end - start, 0):
                 raise StoreDamaged("The message is damaged: some of its bytes are missing.")
         return found
+
+    def _prove(self, message: MessageId, proofs: Proofs) -> None:
+        """Reads the message whole. Raises StoreDamaged where its bytes are not those that came."""
+        row = self._one("SELECT digest FROM message WHERE id = ?", (message,))
+        if row is None:
+            raise StoreError("The message is gone.")
+        content = hashlib.sha256()
+        for (octets,) in self._each(
+            "SELECT octets FROM message_chunk WHERE message_id = ? ORDER BY start", (message,)
+        ):
+            content.update(octets)
+        if content.digest() != row[0]:
+            raise StoreDamaged(
+                "The message is damaged: its bytes are not those that came. `popbridge doctor "
+                "--verify` says what else is."
+            )
+        proofs.add(message)
 
     def _size(self, message: MessageId) -> int:
         row = self._one("SELECT size FROM message WHERE id = ?", (message,))
