@@ -295,6 +295,7 @@ def _flags(bits: int, words: str) -> Flags:
 # --- tests ------------------------------------------------------------------------------
 
 
+@pytest.mark.case("C008", "C009")
 @pytest.mark.timeout(7200 if EVERY else 300)
 async def test_no_power_cut_loses_or_doubles_or_undoes_anything(tmp_path: Path) -> None:
     started = time.monotonic()
