@@ -75,6 +75,7 @@ class Unspoken:
         self._sizes: set[int] = set()
         self._doubted: set[bytes | None] = set()
         self._taken: set[int] = set()
+        self._listed = {line.size for line in listing}
         shared = Counter(line.uidl for line in listing if line.uidl is not None)
         for item in known:
             if item.id in doubted:
@@ -98,6 +99,8 @@ class Unspoken:
         if headers is None:
             return None
         own = self._by_uidl.get(line.uidl, []) if line.uidl is not None else []
+        # One that has the size of another line may have been that line's message (`settle`).
+        own = [i for i in own if i.size == line.size or i.size not in self._listed]
         found = self._free([item for item in own if item.headers == headers])
         if not found and line.size is not None:
             found = self._free(self._by_key.get((headers, line.size), []))

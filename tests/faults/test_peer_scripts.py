@@ -66,6 +66,8 @@ FOUND = {
         (visit(Fault(Kind.DOUBLE, b"RETR", 0, 0), events=(("top", 0),)),
          visit(events=(("remove", 1),))),
     ),
+    # The same, and the answers to TOP are shifted, too.
+    "script 983": script(983),
     # The true one was taken for a copy of one that began with a stray +OK.
     "listings in the wrong places, then a stray +OK": Script(
         8, False, (visit(Fault(Kind.JUNK, b"RETR", 5, 1), Fault(Kind.SWAP, b"LIST", 0, 0)),)
