@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from bench import pop3_collect
 from bench.crowd import raise_open_files
 from bench.curves import run as curves
 from bench.imap import table
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1_000_000, help="the largest size of a curve")
     parser.add_argument("--output", type=Path, help="a file for the table, as Markdown")
     options = parser.parse_args()
+    if options.only and "POP3" in options.only:  # a table of its own
+        pop3_collect.main(["--small"] if options.small else [])
+        return
     peers = [] if options.ours else options.peers
     raise_open_files()
     with tempfile.TemporaryDirectory(prefix="popbridge-bench-") as folder:

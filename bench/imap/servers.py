@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.imap.client import Client
+from bench.processes import cpu_seconds, family, kib
 from bridge import __version__
 from bridge.cli import control
 from tests.support.cyrus import Cyrus
@@ -27,7 +27,6 @@ from tests.support.dovecot import Dovecot
 PASSWORD = "secret"
 LOGINS = 10  # of popbridge: so many devices stay under its caps
 START_SECONDS = 600.0  # a kept store of a million messages may have to be upgraded first
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 _SDBOX = """\
 mail_location = sdbox:{home}/sdbox
@@ -99,40 +98,15 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds that its processes have worked, those that ended included."""
-        return sum(_cpu(pid) for pid in _family(self.pid))
+        return sum(cpu_seconds(pid) for pid in family(self.pid))
 
     def memory(self) -> int:
         """Octets that it holds: what its processes share counts once."""
-        return sum(_kib(pid, "smaps_rollup", "Pss") for pid in _family(self.pid)) * 1024
+        return sum(kib(pid, "smaps_rollup", "Pss") for pid in family(self.pid)) * 1024
 
     def peak(self) -> int:
         """Octets at the worst moment of its first process."""
-        return _kib(self.pid, "status", "VmHWM") * 1024
-
-
-def _family(first: int) -> list[int]:
-    found = [first]
-    for pid in found:  # grows while we walk
-        with contextlib.suppress(OSError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            found += map(int, children)
-    return found
-
-
-def _cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS
-
-
-def _kib(pid: int, file: str, key: str) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-            if line.startswith(f"{key}:"):
-                return int(line.split()[1])
-    return 0
+        return kib(self.pid, "status", "VmHWM") * 1024
 
 
 @contextlib.contextmanager

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 from bench.imap.run import Report
 from bench.imap.workload import DOVECOT, FAST, OURS, Row
+from bench.processes import processor
 
 
 def markdown(report: Report) -> str:
     """Goals and ratios are beside Dovecot, whoever else is there."""
     others = [name for name in report.versions if name not in (OURS, DOVECOT, FAST)]
     lines = [
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({_cpu()}), {platform.system()} "
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({processor()}), {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}, SQLite "
         f"{sqlite3.sqlite_version}, "
         + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
@@ -66,11 +67,3 @@ def _line(report: Report, workload: str, row: Row, others: Sequence[str]) -> str
 
 def _figure(cost: float) -> str:
     return f"{cost:.2f}" if cost < 10 else f"{cost:,.0f}" if cost >= 100 else f"{cost:.1f}"
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.machine()

@@ -7,6 +7,7 @@ async with DelayProxy("127.0.0.1", server.port, seconds=0.05) as proxy:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -14,17 +15,23 @@ from typing import Self, cast
 class DelayProxy:
     """Every octet leaves `seconds` after it came, in both directions."""
 
-    def __init__(self, host: str, port: int, seconds: float) -> None:
+    def __init__(
+        self, host: str, port: int, seconds: float, *, listen: Sequence[str] = ("127.0.0.1",)
+    ) -> None:
+        """`listen` are addresses, all with the same port."""
         self.port = 0
+        self._listen = listen
         self._target = (host, port)
         self._seconds = seconds
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._ends: set[_End] = set()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        for address in self._listen:
+            server = await loop.create_server(self._accept, address, self.port)
+            self._servers.append(server)
+            self.port = server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -33,13 +40,14 @@ class DelayProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for end in self._ends:
             if end.transport is not None:
                 end.transport.abort()
         await asyncio.sleep(0)
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
     def _accept(self) -> asyncio.Protocol:
         near, far = _End(self._seconds), _End(self._seconds)
