@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bridge import limits
 from bridge.logs import get_logger
 from bridge.model import (
     Account,
@@ -54,6 +53,7 @@ from bridge.sync.retention import FOREVER, Policy
 from bridge.sync.settle import forgettable
 
 MANY = 100  # messages, all of them new: a provider that lists so many at a time may have more
+_PROVED = 256  # messages that came, and commands may be sent ahead
 _ODDITIES = 100  # sorts of them that are told for an account
 TELL_SECONDS = 30.0  # between two lines of the log about one poll
 _NOTICE_DAYS = 7  # that the state of an account tells of a thing that is over
@@ -247,7 +247,7 @@ class Poller:
                     self._memories.learn(account, unnoted=False)
         except Pop3Error as exc:
             # Where many came through the window, it was not the window.
-            if exc.in_window and tally.done < limits.POP3_WINDOW_COMMANDS:
+            if exc.in_window and tally.done < _PROVED:
                 self._memories.learn(
                     account, broken_windows=self._memories[account.id].broken_windows + 1
                 )

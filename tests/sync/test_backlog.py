@@ -141,6 +141,7 @@ async def test_a_first_sync_longer_than_a_session_goes_on_in_the_next(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "POP3_FETCH_SECONDS", 0.0)  # one window a session, then
+    monkeypatch.setattr(limits, "POP3_WINDOW_COMMANDS", 256)
     async with Pop3Server(maildrop(600)) as server:
         before = await inbox(house)
         for new, left in ((256, 344), (256, 88), (88, 0)):
