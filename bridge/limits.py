@@ -40,6 +40,7 @@ IMAP_WRITE_BUFFER = 256 * 1024  # unsent octets at which a command waits for its
 IMAP_WRITE_SECONDS = 60.0  # a reader that takes nothing for so long is gone
 FETCH_READY = 32 * 1024 * 1024  # octets of answers that are kept for who asks next
 FETCH_READY_ENTRY = 16 * 1024  # a longer answer about one message is not kept
+READ_AHEAD = 16  # messages of which a chunk is in memory before it is asked for
 ORDERS = 8  # answers to SORT and THREAD of all messages that an open mailbox keeps
 RESTING_MAILBOXES = 1_000  # that nobody has selected any more and are still in memory
 RESTING_OCTETS = 24 * 1024 * 1024  # of all of them together: 1.4 million messages
@@ -123,7 +124,6 @@ TRANSFER_CONNECT_SECONDS = 30.0
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row
-KEPT_CHUNKS = 8  # of messages that devices take in pieces, for the next piece
 CHANGES = 1_000  # of a mailbox that are kept one by one (up to a quarter more)
 TEXT_INDEXED = 1024 * 1024  # characters of a message; with more it is read by each search
 TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox

@@ -50,6 +50,7 @@ REACHED = {
     "IMAP_WRITE_SECONDS": f"{SERVER}::test_a_reader_that_takes_nothing_is_dropped",
     "FETCH_READY": "imap/test_answers.py::test_the_longest_unused_goes_when_it_is_too_much",
     "FETCH_READY_ENTRY": "imap/test_answers.py::test_what_is_large_is_not_kept",
+    "READ_AHEAD": "imap/test_ahead.py::test_the_oldest_goes",
     "ORDERS": "imap/test_mailboxes.py::test_only_so_many_orders_are_kept",
     "RESTING_MAILBOXES": "imap/test_mailboxes.py::test_only_so_many_mailboxes_rest",
     "RESTING_OCTETS": "imap/test_mailboxes.py::test_only_so_much_memory_rests",
@@ -140,7 +141,6 @@ REACHED = {
     "OAUTH_LOGIN_SECONDS": "auth/test_oauth.py::test_a_person_has_half_an_hour_at_most",
     "OAUTH_REDIRECT": "auth/test_oauth.py::test_a_request_to_the_redirect_without_end",
     "CHUNK": "store/test_messages.py::test_any_slice_across_chunks",
-    "KEPT_CHUNKS": "store/test_kept.py::test_the_longest_unused_goes",
     "CHANGES": "store/test_entries.py::test_changes_that_are_forgotten_are_found_all_the_same",
     "TEXT_INDEXED": "test_indexing.py::test_too_much_text_is_looked_into_every_time",
     "TOMBSTONES": (

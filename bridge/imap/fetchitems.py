@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bridge import limits
 from bridge.imap.objectids import email_id, thread_id
-from bridge.imap.ondisk import OnDisk
+from bridge.imap.ondisk import OnDisk, Source
 from bridge.imap.protocol.fetch import Binary, BinarySize, Item, Section, Simple
 from bridge.imap.protocol.responses import internaldate, string
 from bridge.mime.decoding import Decoder
@@ -25,7 +25,7 @@ from bridge.mime.parser import rev2_structures
 from bridge.mime.section import Span, filter_fields, find, walk
 from bridge.mime.tree import Kind
 from bridge.model import EntryRow, MessageId
-from bridge.store.api import Columns, ReadTx
+from bridge.store.api import Columns
 
 IN_MEMORY = frozenset({"FLAGS", "UID", "MODSEQ"})
 LONG = limits.CHUNK  # octets of one response that are read at once; what is more is streamed
@@ -115,7 +115,7 @@ def is_short(item: Item) -> bool:
     return isinstance(item, Simple) and item.name not in ("RFC822", "RFC822.HEADER", "RFC822.TEXT")
 
 
-def short(rows: Sequence[EntryRow], items: Iterable[Item], tx: ReadTx) -> Iterator[bytes]:
+def short(rows: Sequence[EntryRow], items: Iterable[Item], tx: Source) -> Iterator[bytes]:
     """What `is_short` items print of each row, b"RFC822.SIZE 812 ENVELOPE (...)"."""
     if any(item.rev2 for item in items):
         rows = [_as_rev2(row, items, tx) for row in rows]
@@ -132,7 +132,7 @@ def short(rows: Sequence[EntryRow], items: Iterable[Item], tx: ReadTx) -> Iterat
     return map(b" ".join(forms).__mod__, zip(*columns, strict=True))
 
 
-def _fields(item: Item, tx: ReadTx) -> Callable[[EntryRow], bytes]:
+def _fields(item: Item, tx: Source) -> Callable[[EntryRow], bytes]:
     assert isinstance(item, Section), "nothing else is short"
     cut = _cutter(item)
 
@@ -163,7 +163,7 @@ _IN_MEMORY = {"UID": (b"UID %d", 1), "FLAGS": (b"FLAGS %b", 2), "MODSEQ": (b"MOD
 """How each item of `IN_MEMORY` prints, and where it is in `Known`."""
 
 
-def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> list[Piece]:
+def response(known: Known, row: EntryRow, items: Sequence[Item], tx: Source) -> list[Piece]:
     """One FETCH response, `* 7 FETCH (...)`, in one piece but for what is large or streamed. Raises
     UnknownEncoding where a section cannot be decoded."""
     pieces: list[Piece] = []
@@ -195,7 +195,7 @@ def response(known: Known, row: EntryRow, items: Sequence[Item], tx: ReadTx) -> 
     return pieces
 
 
-def _as_rev2(row: EntryRow, items: Iterable[Item], tx: ReadTx) -> EntryRow:
+def _as_rev2(row: EntryRow, items: Iterable[Item], tx: Source) -> EntryRow:
     """The row as IMAP4rev2 sees it, which differs where there is a message/global inside: so rare
     that it is taken apart when somebody asks."""
     if not any(item.rev2 for item in items) or not _GLOBAL.search(row.bodystructure):
@@ -221,7 +221,7 @@ SIMPLE: dict[str, tuple[bytes, Callable[[EntryRow], bytes | int]]] = {
 """How each item prints, and what of the row it shows."""
 
 
-def _stored(item: Item, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
+def _stored(item: Item, row: EntryRow, tx: Source, room: int) -> list[Piece]:
     if isinstance(item, Section):
         return _section(item, row, tx, room)
     if isinstance(item, Binary):
@@ -239,17 +239,27 @@ def _stored(item: Item, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
     return _literal(item.name.encode(), _stretch(row, span, tx, room))
 
 
-def _section(item: Section, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
+def _section(item: Section, row: EntryRow, tx: Source, room: int) -> list[Piece]:
     span = _span(item, row)
     if span is None:
         return [item.label + b" NIL"]
     if item.fields:
         return _literal(item.label, _cutter(item)(_bytes(row, span, tx)))
-    if item.partial is not None:
-        start, length = item.partial
-        first = min(span.start + start, span.end)
-        span = Span(first, min(first + length, span.end))
-    return _literal(item.label, _stretch(row, span, tx, room))
+    return _literal(item.label, _stretch(row, _part(span, item.partial), tx, room))
+
+
+def _part(span: Span, partial: tuple[int, int] | None) -> Span:
+    if partial is None:
+        return span
+    first = min(span.start + partial[0], span.end)
+    return Span(first, min(first + partial[1], span.end))
+
+
+def span_of(item: Section, row: EntryRow) -> Span | None:
+    """The octets of the message that the item shows, before any fields are cut out; None where
+    there is no such part."""
+    span = _span(item, row)
+    return span and _part(span, item.partial)
 
 
 def _cutter(item: Section) -> Callable[[bytes], bytes]:
@@ -271,13 +281,13 @@ def _span(item: Section, row: EntryRow) -> Span | None:
     return Span(0, row.size)
 
 
-def _stretch(row: EntryRow, span: Span, tx: ReadTx, room: int) -> bytes | Stretch:
+def _stretch(row: EntryRow, span: Span, tx: Source, room: int) -> bytes | Stretch:
     if span.end - span.start > max(room, 0):
         return Stretch(row.message_id, span.start, span.end)
     return _bytes(row, span, tx)
 
 
-def _bytes(row: EntryRow, span: Span, tx: ReadTx) -> bytes:
+def _bytes(row: EntryRow, span: Span, tx: Source) -> bytes:
     if span.start >= span.end:
         return b""
     if span.end <= len(row.header):
@@ -285,7 +295,7 @@ def _bytes(row: EntryRow, span: Span, tx: ReadTx) -> bytes:
     return tx.octets(row.message_id, span.start, span.end)
 
 
-def _binary(item: Binary, row: EntryRow, tx: ReadTx, room: int) -> list[Piece]:
+def _binary(item: Binary, row: EntryRow, tx: Source, room: int) -> list[Piece]:
     part = _raw(row, item.path)
     if part is None:
         return [item.label + b" NIL"]
@@ -313,7 +323,7 @@ def _raw(row: EntryRow, path: tuple[int, ...]) -> tuple[Stretch, str] | None:
 
 
 def _measured(
-    raw: Stretch, encoding: str, tx: ReadTx, first: int = 0, length: int | None = None
+    raw: Stretch, encoding: str, tx: Source, first: int = 0, length: int | None = None
 ) -> tuple[int, bool]:
     """How many octets `raw` decodes to, from `first` on and at most `length`; whether any of them
     is NUL. No more of it is in memory than a chunk."""
@@ -352,7 +362,7 @@ class Decoding:
         return kept
 
 
-def _pieces(wanted: Decoded, tx: ReadTx) -> Iterator[bytes]:
+def _pieces(wanted: Decoded, tx: Source) -> Iterator[bytes]:
     decoding = Decoding(wanted)
     while (raw := decoding.next) is not None:
         yield decoding.feed(tx.octets(raw.message_id, raw.start, raw.end))

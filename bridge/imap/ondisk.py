@@ -3,17 +3,22 @@ or a chunk of what is searched."""
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import Protocol, SupportsIndex
 
 from bridge import limits
 from bridge.model import MessageId
-from bridge.store.api import ReadTx
+
+
+class Source(Protocol):
+    """What gives octets of messages: a transaction of the store."""
+
+    def octets(self, message: MessageId, start: int = 0, end: int | None = None) -> bytes: ...
 
 
 class OnDisk:
     """`model.Octets` over a transaction, valid as long as that is."""
 
-    def __init__(self, tx: ReadTx, message: MessageId, size: int) -> None:
+    def __init__(self, tx: Source, message: MessageId, size: int) -> None:
         self._tx = tx
         self._message = message
         self._size = size

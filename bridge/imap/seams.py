@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from bridge.auth.guesses import Guesses
 from bridge.auth.passwords import Passwords
 from bridge.bus import Bus
+from bridge.imap.ahead import Ahead
 from bridge.imap.answers import Ready
 from bridge.imap.columns import AllColumns
 from bridge.imap.mailboxes import OpenMailboxes
@@ -172,6 +173,7 @@ class Services:
     columns: AllColumns = field(default_factory=AllColumns)  # what SEARCH has in memory
     ready: Ready = field(default_factory=Ready)  # answers to FETCH that are kept
     announced: dict[Hashable, bytes] = field(default_factory=dict)  # answers to CAPABILITY
+    ahead: Ahead = field(default_factory=Ahead)  # what FETCH is foreseen to be asked for next
     quota: Quota | None = None  # of every login; without it nothing is limited
     rev2: bool = False  # whether IMAP4rev2 is offered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # capabilities by login

@@ -20,6 +20,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
+from bridge.imap.ahead import Asked
 from bridge.imap.mailboxes import Keywords, OpenMailbox, States, place, runs, without
 from bridge.imap.planes import mask_of, positions
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
@@ -78,6 +79,7 @@ class View:
         self._keywords_told = len(mailbox.seen_keywords)
         self._shown = _Shown(mailbox.keywords)
         self._shown_recent = _Shown(mailbox.keywords, recent=True)
+        self.asked: Asked | None = None  # the last FETCH of one message's octets
         self.saved = array("I")  # UIDs that "$" stands for, rising (RFC 5182)
 
     # --- numbers ------------------------------------------------------------------------

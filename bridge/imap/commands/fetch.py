@@ -15,6 +15,7 @@ from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
 from bridge import limits
+from bridge.imap.ahead import Asked, NotHeld
 from bridge.imap.answers import Fixed, Layout
 from bridge.imap.commands.select import vanished
 from bridge.imap.fetchitems import (
@@ -30,6 +31,7 @@ from bridge.imap.fetchitems import (
     marks_seen,
     response,
     short,
+    span_of,
 )
 from bridge.imap.mailboxes import runs
 from bridge.imap.planes import both, intervals, mask_of, mask_within
@@ -285,6 +287,11 @@ async def _from_store(
 ) -> bool:
     """The answers of one visit to the store are sent while the next ones are read."""
     wanted = columns(items)
+    asked = None
+    if len(places) == 1 and places[0][0] == places[0][1]:
+        asked = Asked.of(places[0][0], view.uids[places[0][0]], items)
+    if asked is not None:
+        return await _one(session, view, asked)
     shows_flags = Simple("FLAGS") in items
     positions = list(_positions(places))
     complete = True
@@ -320,6 +327,37 @@ async def _from_store(
         # RFC 3516 4.3
         raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
     return complete
+
+
+async def _one(session: Session, view: View, asked: Asked) -> bool:
+    """Octets of one message. Where the device goes on as foreseen, what comes next is read while
+    these are on their way."""
+    box, ahead, store = view.mailbox.id, session.services.ahead, session.services.store
+    uid, items = asked.uid, asked.items
+    wanted = columns(items)
+    known = _known(view, [asked.position])
+    held = await ahead.find(box, uid, wanted)
+    try:
+        pieces = response(known[0], held.row, items, held) if known and held is not None else None
+    except NotHeld:
+        pieces = None
+    if known and pieces is None:
+        made = await store.read(_slice_of(box, known, wanted, items))
+        pieces = None if made.missing else made.pieces
+    if pieces is None:
+        return False
+    if Simple("FLAGS") in items:
+        view.told_flags((facts.uid, facts.modseq) for facts in known)
+    if asked.follows(view.asked):
+        piece = asked.next_piece
+        if piece is None:
+            if asked.position + 1 < len(view.uids):
+                ahead.read(store, box, view.uids[asked.position + 1], asked.section, wanted)
+        elif held is None or not ((span := span_of(piece, held.row)) and held.holds(span)):
+            ahead.read(store, box, uid, piece, wanted)
+    view.asked = asked
+    await _send(session, pieces)
+    return True
 
 
 def _slice_of(

@@ -37,7 +37,6 @@ from bridge.store.sqlite import text_index
 from bridge.store.sqlite.backup import write_backup
 from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
 from bridge.store.sqlite.errors import poisons_connection, store_error
-from bridge.store.sqlite.kept import KeptChunks
 from bridge.store.sqlite.keywords import KeywordSets
 from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import SqliteRead
@@ -94,7 +93,6 @@ class SqliteStore:
         self._stopping = False  # the writer has seen the end of its queue
         self._db: sqlite3.Connection | None = None  # the writer's; None after an I/O error
         self._keywords = KeywordSets()
-        self._kept = KeptChunks()
         self._proofs = Proofs()
         self._pages = 0  # written since the last checkpoint, by estimate
         self._writer: Thread | None = None
@@ -181,7 +179,7 @@ class SqliteStore:
                 if db is None:
                     db = connect(self._path, writer=False)
                 db.execute("BEGIN")
-                tx = SqliteRead(db, self._kept, self._proofs)
+                tx = SqliteRead(db, self._proofs)
                 try:
                     outcome.result = job.work(tx)
                 except BaseException as error:

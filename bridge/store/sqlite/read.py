@@ -54,7 +54,6 @@ from bridge.store.api import (
 )
 from bridge.store.sqlite import text_index
 from bridge.store.sqlite.errors import store_error
-from bridge.store.sqlite.kept import KeptChunks
 from bridge.store.sqlite.proofs import Proofs
 
 Row = tuple[Any, ...]
@@ -139,14 +138,8 @@ def _rows_query(columns: frozenset[Columns]) -> tuple[str, Row]:
 class SqliteRead:
     """`bridge.store.api.ReadTx`: see there for what each method promises."""
 
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        kept: KeptChunks | None = None,
-        proofs: Proofs | None = None,
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, proofs: Proofs | None = None) -> None:
         self._db = db
-        self._kept = kept
         self._proofs = proofs
         self.failure: sqlite3.Error | None = None
 
@@ -434,23 +427,18 @@ class SqliteRead:
 
     def _stretch(self, message: MessageId, start: int, end: int) -> bytes:
         """`octets[start:end]` as far as it is there."""
-        if self._kept is not None and (kept := self._kept.find(message, start, end)) is not None:
-            return kept
         chunks = self._all(
             """SELECT start, octets FROM message_chunk WHERE message_id = ? AND start < ?
             AND start >= (SELECT max(start) FROM message_chunk
                           WHERE message_id = ? AND start <= ?) ORDER BY start""",
             (message, end, message, start),
         )
-        pieces = []
-        for at, octets in chunks:
-            if at < start or end - at < len(octets):
-                pieces.append(octets[max(start - at, 0) : end - at])
-                if self._kept is not None:
-                    self._kept.keep(message, at, octets)
-            else:
-                pieces.append(octets)
-        return b"".join(pieces)
+        return b"".join(
+            octets[max(start - at, 0) : end - at]
+            if at < start or end - at < len(octets)
+            else octets
+            for at, octets in chunks
+        )
 
     # --- maildrops ----------------------------------------------------------------------
 
