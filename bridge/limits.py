@@ -124,7 +124,6 @@ TRANSFER_CONNECT_SECONDS = 30.0
 
 # --- store ------------------------------------------------------------------------------
 CHUNK = 256 * 1024  # of message bytes in a row
-CHANGES = 1_000  # of a mailbox that are kept one by one (up to a quarter more)
 TEXT_INDEXED = 1024 * 1024  # characters of a message; with more it is read by each search
 TOMBSTONES = 50_000  # (UID, MODSEQ) of expunged entries kept for a mailbox
 DISK_RESERVE = 64 * 1024 * 1024  # free octets below which nothing more is taken in

@@ -9,9 +9,10 @@ Over 500 lines because every word of the house stands here, once, and nothing el
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NewType, Protocol, SupportsIndex
+from typing import NamedTuple, NewType, Protocol, SupportsIndex, overload
 
 AccountId = NewType("AccountId", int)
 LoginId = NewType("LoginId", int)
@@ -197,6 +198,59 @@ class EntryState(NamedTuple):
     flags: int
     keywords: int
     modseq: int
+
+
+class EntryStates(Sequence[EntryState]):
+    """Entries by UID, a column each: as they are kept on disk and in memory, where ten thousand
+    objects would cost more than the query. Equal to any sequence of the same `EntryState`s."""
+
+    __slots__ = ("flags", "keyword_sets", "modseqs", "uids")
+
+    def __init__(
+        self, uids: array[int], flags: bytes, keyword_sets: array[int], modseqs: array[int]
+    ) -> None:
+        self.uids = uids
+        self.flags = flags
+        self.keyword_sets = keyword_sets
+        self.modseqs = modseqs
+
+    @classmethod
+    def of(cls, states: Sequence[EntryState]) -> EntryStates:
+        """The same entries as columns."""
+        if isinstance(states, EntryStates):
+            return states
+        uids, flags, keyword_sets, modseqs = zip(*states, strict=True) if states else ((),) * 4
+        return cls(array("I", uids), bytes(flags), array("I", keyword_sets), array("Q", modseqs))
+
+    def first(self, count: int) -> EntryStates:
+        return EntryStates(
+            self.uids[:count], self.flags[:count], self.keyword_sets[:count], self.modseqs[:count]
+        )
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @overload
+    def __getitem__(self, index: int) -> EntryState: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[EntryState]: ...
+    def __getitem__(self, index: int | slice) -> EntryState | list[EntryState]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        return EntryState(
+            self.uids[index], self.flags[index], self.keyword_sets[index], self.modseqs[index]
+        )
+
+    def __iter__(self) -> Iterator[EntryState]:
+        return map(EntryState, self.uids, self.flags, self.keyword_sets, self.modseqs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 class EntryRow(NamedTuple):

@@ -141,7 +141,6 @@ REACHED = {
     "OAUTH_LOGIN_SECONDS": "auth/test_oauth.py::test_a_person_has_half_an_hour_at_most",
     "OAUTH_REDIRECT": "auth/test_oauth.py::test_a_request_to_the_redirect_without_end",
     "CHUNK": "store/test_messages.py::test_any_slice_across_chunks",
-    "CHANGES": "store/test_entries.py::test_changes_that_are_forgotten_are_found_all_the_same",
     "TEXT_INDEXED": "test_indexing.py::test_too_much_text_is_looked_into_every_time",
     "TOMBSTONES": (
         "store/test_entries.py::test_forgotten_tombstones_are_told_as_all_that_is_not_there"

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from bridge.imap.columns import FIELDS
-from bridge.imap.mailboxes import States, runs
+from bridge.imap.mailboxes import runs
 from bridge.imap.matching import Cost, Known, Plan, Stored, figure
 from bridge.imap.ondisk import OnDisk
 from bridge.imap.planes import mask_of, positions
@@ -30,7 +30,7 @@ from bridge.imap.session import Session
 from bridge.imap.view import View
 from bridge.indexing import VERSION
 from bridge.mime.text import fold
-from bridge.model import EntryRow, MailboxId, Octets
+from bridge.model import EntryRow, EntryStates, MailboxId, Octets
 from bridge.store.api import Columns, ReadTx
 
 FEW = 8  # bodies that are read without asking the text index
@@ -149,7 +149,7 @@ def _in_columns(leaf: Key) -> bool:
 
 async def _known(view: View) -> Known:
     box, uids = view.mailbox, view.uids
-    states = States(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
+    states = EntryStates(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
     gone: Sequence[int] = ()
     if uids is not box.uids:
         if len(uids) > MANY:
@@ -168,19 +168,19 @@ async def _known(view: View) -> Known:
     )
 
 
-def _as_told(states: States, uids: array[int]) -> tuple[States, Sequence[int]]:
+def _as_told(states: EntryStates, uids: array[int]) -> tuple[EntryStates, Sequence[int]]:
     """The states of these UIDs, which a client was told, and the positions of what is gone."""
     where = dict(zip(states.uids, range(len(states.uids)), strict=True))
     places = list(map(where.get, uids))
     gone = [at for at, place in enumerate(places) if place is None]
     if not where:
         nothing = array("I", bytes(4 * len(uids)))
-        return States(uids, bytes(len(uids)), nothing, array("Q", nothing)), gone
+        return EntryStates(uids, bytes(len(uids)), nothing, array("Q", nothing)), gone
     # What is gone looks like the last message; it is taken out in the end.
     held = [-1 if place is None else place for place in places]
-    _, flags, keyword_sets, modseqs = states
+    flags, keyword_sets, modseqs = states.flags, states.keyword_sets, states.modseqs
     return (
-        States(
+        EntryStates(
             uids,
             bytes(map(flags.__getitem__, held)),
             array("I", map(keyword_sets.__getitem__, held)),

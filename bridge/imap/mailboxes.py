@@ -19,16 +19,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from operator import itemgetter
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from bridge import limits
 from bridge.bus import Bus
 from bridge.imap.changelog import ChangeLog
 from bridge.imap.planes import at_least
 from bridge.imap.rows import MailboxRows
-from bridge.model import Change, EntryState, LoginId, Mailbox, MailboxId
+from bridge.model import Change, EntryState, EntryStates, LoginId, Mailbox, MailboxId
 from bridge.store.api import NoSuchMailbox, ReadTx, Store, StoreError, WriteTx
 
 _NOTHING: Mapping[int, set[int]] = MappingProxyType({})
@@ -50,25 +49,6 @@ class Keywords:
         return self._sets[number]
 
 
-class States(NamedTuple):
-    """Entries by UID, a column each: what `EntryState` says of one."""
-
-    uids: array[int]
-    flags: bytes
-    keyword_sets: array[int]
-    modseqs: array[int]
-
-    def first(self, count: int) -> States:
-        uids, flags, keyword_sets, modseqs = self
-        return States(uids[:count], flags[:count], keyword_sets[:count], modseqs[:count])
-
-
-def columns(states: Sequence[EntryState]) -> States:
-    """Rows of the store as columns; made where they were read, not on the event loop."""
-    uids, flags, keyword_sets, modseqs = zip(*states, strict=True) if states else ((),) * 4
-    return States(array("I", uids), bytes(flags), array("I", keyword_sets), array("Q", modseqs))
-
-
 @dataclass(frozen=True, slots=True)
 class News:
     """What one snapshot of the store says that is new after the MODSEQ `since`: (UID, MODSEQ) of
@@ -76,7 +56,7 @@ class News:
 
     since: int
     row: Mailbox
-    states: States
+    states: EntryStates
     gone: Sequence[tuple[int, int]] | None
     keyword_sets: Mapping[int, tuple[str, ...]]
 
@@ -168,19 +148,19 @@ class OpenMailbox:
 
         def work(tx: ReadTx, states: Sequence[EntryState] | None = None) -> News:
             row = tx.mailbox_by_id(box)
-            if states is None:
-                states = tx.entry_states(box, since)
+            # As columns here, on the thread that read them, and not on the event loop.
+            news = EntryStates.of(tx.entry_states(box, since) if states is None else states)
             gone = tx.expunged(box, since) if since else ()
             lost = {uid for uid, _ in gone if place(known, uid) is not None}
             last = known[-1] if known else 0
-            came = len(states) - bisect_right(states, last, key=itemgetter(0))
+            came = len(news) - bisect_right(news.uids, last)
             sets = tx.keyword_sets(newest)
             if since and len(known) - len(lost) + came == row.messages:
-                return News(since, row, columns(states), gone, sets)
+                return News(since, row, news, gone, sets)
             # All of it, in the same snapshot: what is wrong is never applied.
             if since:
-                states = tx.entry_states(box, 0)
-            return News(since, row, columns(states), None, sets)
+                news = EntryStates.of(tx.entry_states(box, 0))
+            return News(since, row, news, None, sets)
 
         return work
 
@@ -212,7 +192,7 @@ class OpenMailbox:
         else:
             self._changed.add(sorted(zip(states.modseqs, states.uids, strict=True)))
 
-    def _put(self, states: States) -> None:
+    def _put(self, states: EntryStates) -> None:
         """Changes entries that are here already, all at once where they stand in a row."""
         count = len(states.uids)
         if count > FEW:
@@ -222,7 +202,7 @@ class OpenMailbox:
                 self.keyword_sets[at : at + count] = states.keyword_sets
                 self.modseqs[at : at + count] = states.modseqs
                 return
-        for uid, flags, keywords, modseq in zip(*states, strict=True):
+        for uid, flags, keywords, modseq in states:
             place_ = self.index(uid)
             if place_ is not None:
                 self.flags[place_] = flags
@@ -245,8 +225,11 @@ class OpenMailbox:
         self.flags = flags + self.flags[start:]
 
     def _reload(self, news: News) -> None:
-        self.uids, flags, self.keyword_sets, self.modseqs = news.states
-        self.flags = bytearray(flags)
+        states = news.states
+        self.uids, self.keyword_sets, self.modseqs = (
+            states.uids, states.keyword_sets, states.modseqs,
+        )  # fmt: skip
+        self.flags = bytearray(states.flags)
         self._changed.forget(news.row.highestmodseq)
         self._gone.forget(news.row.highestmodseq)
 

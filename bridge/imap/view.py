@@ -21,18 +21,18 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from bridge.imap.ahead import Asked
-from bridge.imap.mailboxes import Keywords, OpenMailbox, States, place, runs, without
+from bridge.imap.mailboxes import Keywords, OpenMailbox, place, runs, without
 from bridge.imap.planes import mask_of, positions
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import flag_list, lines
-from bridge.model import EntryState, Flag
+from bridge.model import EntryState, EntryStates, Flag
 
 _UNSEEN = bytes(not flags & Flag.SEEN for flags in range(256))
 SYSTEM_FLAGS = int(Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.SEEN | Flag.DRAFT)
 
 
 SLICE = 1_000  # changed messages that are put into words at once
-Held: TypeAlias = OpenMailbox | States
+Held: TypeAlias = OpenMailbox | EntryStates
 """What the states of entries are taken from: as they are, or as they were."""
 
 
@@ -168,7 +168,8 @@ class View:
         """What is known of the messages at these intervals of positions, less those that were
         expunged; without a search where the view and the mailbox share their UIDs. `held` are the
         states at a moment before."""
-        held = held or self.mailbox
+        if held is None:
+            held = self.mailbox
         if len(places) == 1 and self.uids is held.uids:
             return self._facts_of_run(held, *places[0])
         numbers: list[int] = []
@@ -334,7 +335,7 @@ class View:
         held: Held = box
         if len(places) > SLICE:
             # It may move on before all is told: then a MODSEQ would count more than the next one.
-            held = States(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
+            held = EntryStates(box.uids, bytes(box.flags), box.keyword_sets[:], box.modseqs[:])
         return chain(list(self.new_keywords()), self._told_of(places, held, self._own, with_uid))
 
     def _told_of(

@@ -274,15 +274,27 @@ def _read(db: sqlite3.Connection) -> dict[str, Seen]:
         JOIN login ON login.id = login_id WHERE login.name = ?""",
         (LOGIN,),
     ).fetchall()
+    names: dict[int, str] = dict(db.execute("SELECT id, names FROM keyword_set").fetchall())
     seen = {}
     for number, name, uidvalidity, uidnext in boxes:
+        states: dict[int, tuple[int, str]] = {}
+        for block, flags, keywords in db.execute(
+            "SELECT id, flags, keywords FROM entry_block WHERE mailbox_id = ?", (number,)
+        ):
+            # 256 UIDs: an octet of flags for each, 255 where no entry is, and a set of keywords
+            # in 4 octets, or one for all of them.
+            sets = keywords if len(keywords) > 4 else keywords * 256
+            for at, bits in enumerate(flags):
+                if bits != 255:
+                    words = names[int.from_bytes(sets[4 * at : 4 * at + 4], "little")]
+                    states[block % (1 << 24) * 256 + at] = bits, words
         rows = db.execute(
-            """SELECT uid, digest, flags, names FROM entry
-            JOIN message ON message.id = entry.message_id
-            JOIN keyword_set ON keyword_set.id = keywords WHERE mailbox_id = ?""",
+            """SELECT uid, digest FROM entry JOIN message ON message.id = entry.message_id
+            WHERE mailbox_id = ?""",
             (number,),
         )
-        entries = {uid: (digest, _flags(bits, words)) for uid, digest, bits, words in rows}
+        entries = {uid: (digest, _flags(*states.pop(uid))) for uid, digest in rows}
+        assert not states  # no flags without an entry
         seen[name] = Seen(uidvalidity, uidnext, entries)
     return seen
 

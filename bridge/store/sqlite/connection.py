@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bridge.store import migrate
 from bridge.store.api import StoreError
+from bridge.store.sqlite.blocks import Gathered
 from bridge.store.sqlite.errors import store_error
 
 Connect = Callable[..., sqlite3.Connection]
@@ -68,6 +69,8 @@ def upgrade(db: sqlite3.Connection, known: Sequence[migrate.Migration]) -> None:
         ((version,),) = db.execute("SELECT value FROM meta WHERE key = 'schema'")
     elif tables:
         raise StoreError("The database file is not one of this program.")
+    # 0011 makes blocks out of rows, which SQL has no words for.
+    db.create_aggregate("gathered", 3, Gathered)  # type: ignore[arg-type]  # typeshed: one int
     for script in migrate.pending(version, known):
         number = int(script.number)
         try:

@@ -29,7 +29,7 @@ from bridge.model import (
     Device,
     DeviceProof,
     EntryRow,
-    EntryState,
+    EntryStates,
     KnownItem,
     Login,
     LoginId,
@@ -52,7 +52,8 @@ from bridge.store.api import (
     StoreError,
     UidRanges,
 )
-from bridge.store.sqlite import text_index
+from bridge.store.sqlite import blocks, text_index
+from bridge.store.sqlite.blocks import Block
 from bridge.store.sqlite.errors import store_error
 from bridge.store.sqlite.proofs import Proofs
 
@@ -73,6 +74,8 @@ _ROW_COLUMNS: Mapping[Columns, str] = {
     "preview": "m.preview",
     "links": "substr(k.links, 1, 16)",
 }
+_BLOCK = "SELECT id, flags, keywords, modseqs FROM entry_block"
+BLOCKS = 1 << 24  # of a mailbox, by their ids
 _UNASKED: Mapping[Columns, str] = {"sent_day": "NULL", "savedate": "0", "preview": "''"}
 _SENT_AT = "coalesce(m.sent_at, entry.internaldate)"
 _SORT_COLUMNS: Mapping[SortColumn, str] = {
@@ -98,6 +101,11 @@ def among(mailbox: MailboxId, uids: UidRanges) -> tuple[str, Row]:
         SELECT e.uid FROM json_each(?) AS r CROSS JOIN entry AS e ON e.mailbox_id = ?
         AND e.uid BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
     return condition, (mailbox, json.dumps(list(uids)), mailbox)
+
+
+def _as_block(row: Row) -> Block:
+    """A row of _BLOCK as a value."""
+    return Block(row[0] % BLOCKS, *row[1:])
 
 
 def as_mailbox(row: Row) -> Mailbox:
@@ -241,12 +249,22 @@ class SqliteRead:
         return Usage(octets, messages)
 
     def deleted_octets(self, mailbox: MailboxId) -> int:
-        ((octets,),) = self._all(
-            """SELECT ifnull(sum(size), 0) FROM entry INDEXED BY entry_deleted
-            CROSS JOIN message ON message.id = entry.message_id
-            WHERE mailbox_id = ? AND flags & 4""",
+        ranges = blocks.ranges((block, block.deleted) for block in self._deleted_blocks(mailbox))
+        return self._octets_of(mailbox, ranges) if ranges else 0
+
+    def _deleted_blocks(self, mailbox: MailboxId) -> Iterator[Block]:
+        """The blocks with an entry that has \\Deleted, rising."""
+        rows = self._all(
+            f"""{_BLOCK} INDEXED BY entry_block_deleted WHERE mailbox_id = ? AND deleted
+            ORDER BY id""",
             (mailbox,),
         )
+        return map(_as_block, rows)
+
+    def _octets_of(self, mailbox: MailboxId, uids: UidRanges) -> int:
+        condition, parameters = among(mailbox, uids)
+        query = f"SELECT ifnull(sum(size), 0) FROM entry WHERE {condition}"
+        ((octets,),) = self._all(query, parameters)
         return int(octets)
 
     def metadata(self, login: LoginId, mailbox: MailboxId | None) -> Mapping[str, bytes]:
@@ -268,34 +286,42 @@ class SqliteRead:
 
     # --- entries ------------------------------------------------------------------------
 
-    def entry_states(self, mailbox: MailboxId, since: int = 0) -> Sequence[EntryState]:
-        kept = self._one("SELECT changed_from FROM mailbox WHERE id = ?", (mailbox,))
-        if kept is None or since < kept[0] or since <= 0:
-            rows = self._all(
-                """SELECT uid, flags, keywords, modseq FROM entry
-                WHERE mailbox_id = ? AND modseq > ? ORDER BY uid""",
-                (mailbox, since),
-            )
+    def entry_states(self, mailbox: MailboxId, since: int = 0) -> EntryStates:
+        rows = self._all(
+            f"{_BLOCK} INDEXED BY entry_block_modseq WHERE mailbox_id = ? AND modseq > ? "
+            "ORDER BY id",
+            (mailbox, since),
+        )
+        return blocks.states((block, block.newer(since)) for block in map(_as_block, rows))
+
+    def _blocks(self, mailbox: MailboxId, uids: UidRanges) -> Iterator[Block]:
+        """The blocks of these UIDs, rising."""
+        base = mailbox * BLOCKS
+        spans = [(base + first, base + last) for first, last in blocks.spans(uids)]
+        if len(spans) == 1:
+            rows = self._all(f"{_BLOCK} WHERE id BETWEEN ? AND ? ORDER BY id", spans[0])
         else:
-            # An entry is shown by the last change that touched it: once.
             rows = self._all(
-                """SELECT e.uid, e.flags, e.keywords, e.modseq FROM changed AS c
-                CROSS JOIN json_each(c.uids) AS r CROSS JOIN entry AS e
-                ON e.mailbox_id = c.mailbox_id AND e.uid BETWEEN
-                    json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]')
-                WHERE c.mailbox_id = ? AND c.modseq > ? AND e.modseq = c.modseq ORDER BY e.uid""",
-                (mailbox, since),
+                f"""{_BLOCK} WHERE id IN (SELECT b.id FROM json_each(?) AS r
+                CROSS JOIN entry_block AS b ON b.id BETWEEN
+                    json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]')) ORDER BY id""",
+                (json.dumps(spans),),
             )
-        return list(starmap(EntryState, rows))
+        return map(_as_block, rows)
+
+    def _block(self, mailbox: MailboxId, number: int) -> Block | None:
+        row = self._one(_BLOCK + " WHERE id = ?", (mailbox * BLOCKS + number,))
+        return _as_block(row) if row else None
 
     def expunged(self, mailbox: MailboxId, since: int) -> Sequence[tuple[int, int]]:
         kept: list[tuple[int, int]] = [
             (uid, modseq)
-            for uid, modseq in self._all(
-                """SELECT uid, modseq FROM expunged WHERE mailbox_id = ? AND modseq > ?
-                ORDER BY modseq, uid""",
+            for first, last, modseq in self._all(
+                """SELECT first, last, modseq FROM expunged WHERE mailbox_id = ? AND modseq > ?
+                ORDER BY modseq, first""",
                 (mailbox, since),
             )
+            for uid in range(first, last + 1)
         ]
         row = self._one("SELECT uidnext, tombstones_from FROM mailbox WHERE id = ?", (mailbox,))
         if row is None or since >= row[1]:
@@ -303,9 +329,7 @@ class SqliteRead:
         # RFC 7162 3.2.5.1 lets a server that does not remember tell every UID that is gone.
         uidnext, forgotten_at = row
         there = {uid for uid, _ in kept}
-        there.update(
-            uid for (uid,) in self._all("SELECT uid FROM entry WHERE mailbox_id = ?", (mailbox,))
-        )
+        there.update(self.entry_states(mailbox).uids)
         return [(uid, forgotten_at) for uid in range(1, uidnext) if uid not in there] + kept
 
     def keyword_sets(self, known: int = 0) -> Mapping[int, tuple[str, ...]]:

@@ -9,18 +9,20 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge import limits
 from bridge.model import Change, Flag, LoginId, MailboxId, MessageId
 from bridge.store.api import NoSuchMailbox, TooMany
+from bridge.store.sqlite.blocks import NOBODY, SPAN, Block, empty
 from bridge.store.sqlite.keywords import KeywordSets
-from bridge.store.sqlite.read import SqliteRead
+from bridge.store.sqlite.read import BLOCKS, SqliteRead
 
 UID_LIMIT = 2**32 - 1  # RFC 3501 9: nz-number. UIDNEXT may show it, no entry may take it
+
+_UNSEEN = bytes(not flags & Flag.SEEN for flags in range(256))
+_DELETED = bytes(bool(flags & Flag.DELETED) for flags in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,9 @@ class Counts:
     unseen: int = 0
     deleted: int = 0
     octets: int = 0
+
+    def negative(self) -> Counts:
+        return Counts(-self.messages, -self.unseen, -self.deleted, -self.octets)
 
 
 class WriteBase(SqliteRead):
@@ -95,21 +100,32 @@ class WriteBase(SqliteRead):
             raise NoSuchMailbox("The mailbox was deleted.")
         return LoginId(row[0])
 
-    def _log(self, mailbox: MailboxId, modseq: int, uids: Iterable[int]) -> None:
-        """Notes the (rising) UIDs of the entries that have this MODSEQ now, for `entry_states`."""
+    def _keep(self, mailbox: MailboxId, block: Block, modseq: int) -> None:
+        """Writes a block of which no entry has a higher MODSEQ; without entries it goes."""
+        number = mailbox * BLOCKS + block.number
+        if block.flags == NOBODY:
+            self._all("DELETE FROM entry_block WHERE id = ?", (number,))
+            return
         self._all(
-            "INSERT INTO changed (mailbox_id, modseq, uids) VALUES (?, ?, ?)",
-            (mailbox, modseq, json.dumps(list(intervals(uids)))),
+            """INSERT INTO entry_block (id, mailbox_id, modseq, deleted, flags, keywords, modseqs)
+            VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET modseq = excluded.modseq,
+                deleted = excluded.deleted, flags = excluded.flags,
+                keywords = excluded.keywords, modseqs = excluded.modseqs""",
+            (number, mailbox, modseq, 255 in block.deleted, *block[1:]),
         )
-        forgotten = modseq - limits.CHANGES
-        if forgotten > 0 and modseq % (limits.CHANGES // 4) == 0:
-            self._all(
-                "DELETE FROM changed WHERE mailbox_id = ? AND modseq <= ?", (mailbox, forgotten)
-            )
-            self._all(
-                "UPDATE mailbox SET changed_from = max(changed_from, ?) WHERE id = ?",
-                (forgotten, mailbox),
-            )
+
+    def _put_entries(
+        self, mailbox: MailboxId, uid: int, flags: bytes, keywords: Sequence[int], modseq: int
+    ) -> None:
+        """What changes about new entries, from this UID on without a gap."""
+        done = 0
+        while done < len(flags):
+            number, at = divmod(uid + done, SPAN)
+            upto = min(len(flags), done + SPAN - at)
+            block = self._block(mailbox, number) or empty(number)
+            new = block.with_entries(at, flags[done:upto], keywords[done:upto], modseq)
+            self._keep(mailbox, new, modseq)
+            done = upto
 
     def _note_orphans(self, messages: Iterable[MessageId]) -> None:
         now = int(self._now())
@@ -121,23 +137,11 @@ class WriteBase(SqliteRead):
         )
 
 
-def intervals(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Rising UIDs as closed intervals: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
-    first = last = 0
-    for uid in uids:
-        if uid != last + 1 or not last:
-            if last:
-                yield first, last
-            first = uid
-        last = uid
-    if last:
-        yield first, last
-
-
-def counts_of(flags: int, times: int = 1) -> Counts:
-    """What `times` entries with these flags add to the counts, but for their octets."""
+def counted(flags: bytes, octets: int) -> Counts:
+    """What entries with these flags, an octet each, count for."""
     return Counts(
-        messages=times,
-        unseen=0 if flags & Flag.SEEN else times,
-        deleted=times if flags & Flag.DELETED else 0,
+        messages=len(flags),
+        unseen=flags.translate(_UNSEEN).count(1),
+        deleted=flags.translate(_DELETED).count(1),
+        octets=octets,
     )

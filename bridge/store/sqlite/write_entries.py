@@ -12,14 +12,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import starmap
+from functools import lru_cache, partial
 
 from bridge import limits
 from bridge.model import Copied, EntryState, LoginId, MailboxId, MessageId, Stored
 from bridge.store.api import NoSuchMailbox, StoreError, StoreOp, TooManyKeywords, UidRanges
+from bridge.store.sqlite import blocks
+from bridge.store.sqlite.blocks import Block, both, but
 from bridge.store.sqlite.keywords import folded
 from bridge.store.sqlite.read import Row, among
-from bridge.store.sqlite.write_base import Counts, WriteBase, counts_of
+from bridge.store.sqlite.write_base import Counts, WriteBase, counted
 
 _EVERY_FLAG = 31
 ALL: UidRanges = ((1, 2**32 - 1),)
@@ -81,12 +83,9 @@ class EntryWrites(WriteBase):
     def _release_keywords(self, login: LoginId) -> None:
         """Recounts, which reads all entries of the login: only done at the cap."""
         used: set[str] = set()
-        for (number,) in self._all(
-            """SELECT DISTINCT keywords FROM entry
-            WHERE mailbox_id IN (SELECT id FROM mailbox WHERE login_id = ?)""",
-            (login,),
-        ):
-            used |= self._members(number)
+        for (box,) in self._all("SELECT id FROM mailbox WHERE login_id = ?", (login,)):
+            for number in set(self.entry_states(box).keyword_sets):
+                used |= self._members(number)
         known = self._all("SELECT keyword FROM login_keyword WHERE login_id = ?", (login,))
         self._many(
             "DELETE FROM login_keyword WHERE login_id = ? AND keyword = ?",
@@ -113,16 +112,18 @@ class EntryWrites(WriteBase):
         if given:
             self._admit_keywords(self._login_of(mailbox), given)
             number = self._interned(frozenset(given), given)
-        one = counts_of(flags)
+        size = int(sizes[0][0])
         modseq, uid = self._advance(
-            mailbox, Counts(one.messages, one.unseen, one.deleted, sizes[0][0]), uids=1
+            mailbox,
+            counted(bytes([flags]), size),
+            uids=1,
         )
         self._all(
-            """INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
-                internaldate, savedate) VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-            (mailbox, uid, message, flags, number, modseq, internaldate, int(self._now())),
+            """INSERT INTO entry (mailbox_id, uid, message_id, size, internaldate, savedate)
+            VALUES (?, ?, ?, ?, ?, ?)""",
+            (mailbox, uid, message, size, internaldate, int(self._now())),
         )
-        self._log(mailbox, modseq, (uid,))
+        self._put_entries(mailbox, uid, bytes([flags]), (number,), modseq)
         if message in self._homeless:
             self._homeless.remove(message)
         else:
@@ -141,64 +142,45 @@ class EntryWrites(WriteBase):
         flags &= _EVERY_FLAG
         given = folded(keywords)
         login = self._login_of(mailbox)
-        condition, parameters = among_named, named = among(mailbox, uids)
+        chosen = list(blocks.select(self._blocks(mailbox, uids), uids))
         modified: Sequence[int] = ()
         if unchanged_since is not None:
             # RFC 7162 3.1.3: what changed since is left alone, and told.
-            modified = [
-                uid
-                for (uid,) in self._all(
-                    f"SELECT uid FROM entry WHERE {condition} AND modseq > ? ORDER BY uid",
-                    (*parameters, unchanged_since),
-                )
+            newer = [both(mask, block.newer(unchanged_since)) for block, mask in chosen]
+            named = [block for block, _ in chosen]
+            modified = list(blocks.states(zip(named, newer, strict=True)).uids)
+            chosen = [
+                (block, older)
+                for (block, mask), spared in zip(chosen, newer, strict=True)
+                if 255 in (older := but(mask, spared))
             ]
-            condition += " AND modseq <= ?"
-            parameters += (unchanged_since,)
-        groups = self._all(
-            f"SELECT flags, keywords, count(*) FROM entry WHERE {condition} GROUP BY 1, 2",
-            parameters,
-        )
-        if not groups:
+        if not chosen:
             return Stored((), modified)
         if op != "remove" and given:
             self._admit_keywords(login, given)
-        target = {old: self._combined(op, old, given) for _, old, _ in groups}
+        sets = None
+        if given or op == "replace":
+            sets = lru_cache(maxsize=None)(partial(self._combined, op, given=given))
         unseen = deleted = 0
-        changing: set[int] = set()
-        for old_flags, old_keywords, times in groups:
-            new_flags = _combine(op, old_flags, flags)
-            if (new_flags, target[old_keywords]) != (old_flags, old_keywords):
-                changing.add(old_keywords)
-                before, after = counts_of(old_flags, times), counts_of(new_flags, times)
-                unseen += after.unseen - before.unseen
-                deleted += after.deleted - before.deleted
+        changing: list[tuple[Block, bytes]] = []
+        for block, mask in chosen:
+            new, changed = block.changed(mask, op, flags, sets)
+            if 255 in changed:
+                changing.append((new, changed))
+                _, unseen_before, deleted_before = block.counts()
+                _, unseen_after, deleted_after = new.counts()
+                unseen += unseen_after - unseen_before
+                deleted += deleted_after - deleted_before
         if not changing:
             return Stored((), modified)
         modseq, _ = self._advance(mailbox, Counts(unseen=unseen, deleted=deleted))
-        # An entry may come into a set whose turn is still to come; doing it twice changes nothing.
-        new = {"add": "flags | ?", "remove": "flags & ~?", "replace": "?"}[op]
-        for old in sorted(changing):
-            self._all(
-                f"""UPDATE entry SET flags = {new}, keywords = ?, modseq = ?
-                WHERE {condition} AND keywords = ? AND (flags <> {new} OR keywords <> ?)""",
-                (
-                    *(flags, target[old], modseq),
-                    *(*parameters, old),
-                    *(flags, target[old]),
-                ),
-            )
-        changed = self._all(
-            f"""SELECT uid, flags, keywords, modseq FROM entry
-            WHERE {among_named} AND modseq = ? ORDER BY uid""",
-            (*named, modseq),
-        )
-        self._log(mailbox, modseq, (row[0] for row in changed))
-        return Stored(list(starmap(EntryState, changed)), modified)
+        changing = [(block.stamped(changed, modseq), changed) for block, changed in changing]
+        for block, _ in changing:
+            self._keep(mailbox, block, modseq)
+        return Stored(blocks.states(changing), modified)
 
-    def _combined(self, op: StoreOp, old: int, given: dict[str, str]) -> int:
+    def _combined(self, op: StoreOp, old: int, *, given: dict[str, str]) -> int:
         """The keyword set that `old` becomes."""
-        if not given and op != "replace":
-            return old
         members, operand = self._members(old), frozenset(given)
         if op == "add":
             return self._interned(members | operand, given)
@@ -207,21 +189,24 @@ class EntryWrites(WriteBase):
     def copy(self, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
         self.mailbox_by_id(source)
         uidvalidity = self.mailbox_by_id(target).uidvalidity
-        condition, parameters = among(source, uids)
-        source_uids, counts = self._measured(condition, parameters)
-        if not source_uids:
+        copied = blocks.states(blocks.select(self._blocks(source, uids), uids))
+        if not copied:
             return Copied(uidvalidity, (), ())
-        modseq, first = self._advance(target, counts, uids=len(source_uids))
-        self._all(
-            f"""INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
-                internaldate, savedate)
-            SELECT ?, ? + row_number() OVER (ORDER BY uid), message_id, flags, keywords, ?,
-                internaldate, ? FROM entry WHERE {condition}""",
-            (target, first - 1, modseq, int(self._now()), *parameters),
+        count = len(copied)
+        modseq, first = self._advance(
+            target,
+            counted(copied.flags, self._octets_of(source, uids)),
+            uids=count,
         )
-        copies = range(first, first + len(source_uids))
-        self._log(target, modseq, copies)
-        return Copied(uidvalidity, source_uids, copies)
+        condition, parameters = among(source, uids)
+        self._all(
+            f"""INSERT INTO entry (mailbox_id, uid, message_id, size, internaldate, savedate)
+            SELECT ?, ? + row_number() OVER (ORDER BY uid), message_id, size, internaldate, ?
+            FROM entry WHERE {condition}""",
+            (target, first - 1, int(self._now()), *parameters),
+        )
+        self._put_entries(target, first, copied.flags, copied.keyword_sets, modseq)
+        return Copied(uidvalidity, copied.uids.tolist(), range(first, first + count))
 
     def move(self, source: MailboxId, uids: UidRanges, target: MailboxId) -> Copied:
         copied = self.copy(source, uids, target)
@@ -229,38 +214,54 @@ class EntryWrites(WriteBase):
             # Inside one mailbox the copies have UIDs above all others, and stay.
             last = copied.source_uids[-1]
             moved = [(low, min(high, last)) for low, high in uids if low <= last]
-            self.expunge(source, moved, only_deleted=False)
+            self._expunge(
+                source, list(blocks.select(self._blocks(source, moved), moved)), moved=True
+            )
         return copied
 
     def expunge(
         self, mailbox: MailboxId, uids: UidRanges | None = None, *, only_deleted: bool = True
     ) -> Sequence[int]:
-        condition, parameters = among(mailbox, ALL if uids is None else uids)
         if only_deleted:
             row = self._one("SELECT deleted FROM mailbox WHERE id = ?", (mailbox,))
             if row is None:
                 raise NoSuchMailbox("The mailbox was deleted.")
             if row[0] == 0:
                 return ()
-            condition += " AND flags & 4"
+            found = self._deleted_blocks(mailbox)
         elif uids is None:
             raise ValueError("expunge without \\Deleted wants UIDs")
-        gone, counts = self._measured(condition, parameters)
-        if not gone:
+        else:
+            found = self._blocks(mailbox, uids)
+        chosen = list(blocks.select(found, ALL if uids is None else uids))
+        if only_deleted:
+            marked = ((block, both(mask, block.deleted)) for block, mask in chosen)
+            chosen = [(block, mask) for block, mask in marked if 255 in mask]
+        return self._expunge(mailbox, chosen)
+
+    def _expunge(
+        self, mailbox: MailboxId, chosen: Sequence[tuple[Block, bytes]], *, moved: bool = False
+    ) -> Sequence[int]:
+        """Removes the entries of the masks; their messages may be without one then, unless they
+        were `moved`."""
+        if not chosen:
             return ()
+        gone, kept = blocks.states(chosen), [block.without(mask) for block, mask in chosen]
+        ranges = blocks.ranges(chosen)
         modseq, _ = self._advance(
             mailbox,
-            Counts(-counts.messages, -counts.unseen, -counts.deleted, -counts.octets),
+            counted(gone.flags, self._octets_of(mailbox, ranges)).negative(),
             tombstones=len(gone),
         )
-        self._all(
-            f"""INSERT INTO expunged (mailbox_id, modseq, uid)
-            SELECT mailbox_id, ?, uid FROM entry WHERE {condition}""",
-            (modseq, *parameters),
+        self._many(
+            "INSERT INTO expunged (mailbox_id, modseq, first, last) VALUES (?, ?, ?, ?)",
+            ((mailbox, modseq, first, last) for first, last in ranges),
         )
-        self._remove(condition, parameters)
+        self._remove(*among(mailbox, ranges), moved=moved)
+        for block in kept:
+            self._keep(mailbox, block, modseq)
         self._trim_tombstones(mailbox)
-        return gone
+        return gone.uids.tolist()
 
     def claim_recent(self, mailbox: MailboxId) -> int:
         found = self.mailbox_by_id(mailbox)
@@ -270,37 +271,19 @@ class EntryWrites(WriteBase):
 
     # --- shared -------------------------------------------------------------------------
 
-    def _measured(self, condition: str, parameters: Row) -> tuple[Sequence[int], Counts]:
-        """UIDs (rising) of the entries that a condition selects, and what they count for."""
-        rows = self._all(
-            f"""SELECT uid, NOT flags & 8, flags & 4, size
-            FROM entry CROSS JOIN message ON message.id = entry.message_id
-            WHERE {condition} ORDER BY uid""",
-            parameters,
-        )
-        return [row[0] for row in rows], Counts(
-            messages=len(rows),
-            unseen=sum(1 for row in rows if row[1]),
-            deleted=sum(1 for row in rows if row[2]),
-            octets=sum(row[3] for row in rows),
-        )
-
-    def _remove(self, condition: str, parameters: Row) -> None:
-        """Deletes entries; messages that lose their last one are noted for purge."""
-        self._all("CREATE TEMP TABLE IF NOT EXISTS gone (message_id INTEGER PRIMARY KEY)")
-        self._all(
-            "INSERT OR IGNORE INTO temp.gone (message_id) "
-            f"SELECT message_id FROM entry WHERE {condition}",
-            parameters,
-        )
+    def _remove(self, condition: str, parameters: Row, *, moved: bool = False) -> None:
+        """Deletes entries, but for their blocks; messages that lose their last one are noted for
+        purge."""
+        if not moved:
+            self._all(
+                f"""INSERT OR IGNORE INTO orphan (message_id, since)
+                SELECT message_id, ? FROM (SELECT message_id, count(*) AS here FROM entry
+                    WHERE {condition} GROUP BY message_id) AS g
+                WHERE here = (SELECT count(*) FROM entry AS e INDEXED BY entry_message
+                    WHERE e.message_id = g.message_id)""",
+                (int(self._now()), *parameters),
+            )
         self._all(f"DELETE FROM entry WHERE {condition}", parameters)
-        self._all(
-            """INSERT OR IGNORE INTO orphan (message_id, since)
-            SELECT message_id, ? FROM temp.gone WHERE NOT EXISTS
-                (SELECT 1 FROM entry WHERE entry.message_id = gone.message_id)""",
-            (int(self._now()),),
-        )
-        self._all("DELETE FROM temp.gone")
 
     def _trim_tombstones(self, mailbox: MailboxId) -> None:
         """Keeps the newest; those of the newest MODSEQ in any case, for sessions that listen."""
@@ -308,8 +291,9 @@ class EntryWrites(WriteBase):
         if row is None or row[0] <= limits.TOMBSTONES:
             return
         ((oldest_over,),) = self._all(
-            """SELECT modseq FROM expunged WHERE mailbox_id = ? ORDER BY modseq DESC
-            LIMIT 1 OFFSET ?""",
+            """SELECT modseq FROM (SELECT modseq, sum(last - first + 1)
+                OVER (ORDER BY modseq DESC, first DESC) AS newer FROM expunged
+                WHERE mailbox_id = ?) WHERE newer > ? ORDER BY modseq DESC LIMIT 1""",
             (mailbox, limits.TOMBSTONES),
         )
         forgotten_to = min(oldest_over, row[1] - 1)
@@ -318,13 +302,8 @@ class EntryWrites(WriteBase):
         )
         self._all(
             """UPDATE mailbox SET tombstones_from = ?,
-                tombstones = (SELECT count(*) FROM expunged WHERE mailbox_id = mailbox.id)
+                tombstones = (SELECT ifnull(sum(last - first + 1), 0) FROM expunged
+                    WHERE mailbox_id = mailbox.id)
             WHERE id = ?""",
             (forgotten_to, mailbox),
         )
-
-
-def _combine(op: StoreOp, old: int, flags: int) -> int:
-    if op == "add":
-        return old | flags
-    return old & ~flags if op == "remove" else flags

@@ -198,35 +198,43 @@ class MailboxWrites(EntryWrites):
         use = old.special_use
         new = self._make(old.login_id, old.name, use)
         pairs = [[uid, number] for number, uid in enumerate(sequence, 1)]
+        modseq = old.highestmodseq + 1
         self._all(
-            """INSERT INTO entry (mailbox_id, uid, message_id, flags, keywords, modseq,
-                internaldate, savedate)
-            SELECT ?, json_extract(p.value, '$[1]'), e.message_id, e.flags, e.keywords, ?,
-                e.internaldate, e.savedate
+            """INSERT INTO entry (mailbox_id, uid, message_id, size, internaldate, savedate)
+            SELECT ?, json_extract(p.value, '$[1]'), e.message_id, e.size, e.internaldate,
+                e.savedate
             FROM json_each(?) AS p CROSS JOIN entry AS e
             ON e.mailbox_id = ? AND e.uid = json_extract(p.value, '$[0]')""",
-            (new.id, old.highestmodseq + 1, json.dumps(pairs), mailbox),
+            (new.id, json.dumps(pairs), mailbox),
+        )
+        states = self.entry_states(mailbox)
+        place = {uid: at for at, uid in enumerate(states.uids)}
+        moved = [place[uid] for uid in sequence]
+        self._put_entries(
+            new.id,
+            1,
+            bytes(states.flags[at] for at in moved),
+            [states.keyword_sets[at] for at in moved],
+            modseq,
         )
         self._all(
             """UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = ?, unseen = ?,
-                deleted = ?, octets = ?, first_recent = ?, changed_from = ?
-            WHERE id = ?""",
+                deleted = ?, octets = ?, first_recent = ? WHERE id = ?""",
             (
                 len(pairs) + 1,
-                old.highestmodseq + 1,
+                modseq,
                 old.messages,
                 old.unseen,
                 old.deleted,
                 old.octets,
                 len(pairs) + 1,
-                old.highestmodseq + 1,
                 new.id,
             ),
         )
         self._all("UPDATE metadata SET mailbox_id = ? WHERE mailbox_id = ?", (new.id, mailbox))
         self._all("DELETE FROM entry WHERE mailbox_id = ?", (mailbox,))
         self._all("DELETE FROM mailbox WHERE id = ?", (mailbox,))
-        self._tell(old.login_id, mailbox, old.highestmodseq + 1)
+        self._tell(old.login_id, mailbox, modseq)
         self._tell(old.login_id, None)
         return self.mailbox_by_id(new.id)
 
