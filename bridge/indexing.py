@@ -1,13 +1,15 @@
 """Fills the text index behind what is stored, so that a search of bodies reads few messages.
 
 Rules: in the background, in small steps with as long a rest between them, so that nobody waits for
-it; always behind, never in the way: a search is exact whatever the index has reached. What is in
-the index is what `bridge.imap.matching` looks at, folded, piece by piece.
+it; while the store changes it first waits for a pause, and then rests longer. Always behind, never
+in the way: a search is exact whatever the index has reached. What is in the index is what
+`bridge.imap.matching` looks at, folded, piece by piece.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -24,7 +26,10 @@ VERSION = f"1/{unicodedata.unidata_version}"
 """How texts are made; another one makes the index anew. To be raised with every change of what
 `searched` gives."""
 
-MESSAGES = 16  # in one step
+MESSAGES = 8  # in one step
+PAUSE_SECONDS = 0.3  # without a change, before it begins
+WAIT_SECONDS = 2.0  # for such a pause
+BUSY_REST = 9  # times as long as the step, where something changed meanwhile
 WHOLE = 1024 * 1024  # octets of a message that is read at once
 STALE = 1_000  # rows of purged messages that are borne in any case
 RETRY_SECONDS = 60.0  # after the store could not
@@ -46,13 +51,24 @@ class TextIndexer:
             try:
                 took = await self.step()
                 while took is not None:
-                    await asyncio.sleep(took)
+                    busy = self._news.is_set()
+                    self._news.clear()
+                    await asyncio.sleep(took * (BUSY_REST if busy else 1))
                     took = await self.step()
             except StoreError as error:
                 log.warning("text index put off", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             await self._news.wait()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Lets who stores one message after the other have the store and the processor."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while self._news.is_set():
+                    self._news.clear()
+                    await asyncio.sleep(PAUSE_SECONDS)
 
     async def step(self) -> float | None:
         """Indexes the next few messages: seconds that it took; None when there are no more.

@@ -46,5 +46,10 @@ def _words(octets: Octets, part: Part) -> str:
     text = part_text(octets, part, _OCTETS)
     if part.subtype == "html":
         text = words(text)
-    text = _INVISIBLE.sub("", text[: _OCTETS // 2])
-    return " ".join(text.replace("\ufffd", " ").split())[:CHARACTERS].rstrip()
+    # The beginning, as a rule, has enough words.
+    for most in (4 * CHARACTERS, _OCTETS // 2):
+        visible = _INVISIBLE.sub("", text[:most]).replace("\ufffd", " ")
+        found = " ".join(visible.split())
+        if len(found) >= CHARACTERS:
+            break
+    return found[:CHARACTERS].rstrip()

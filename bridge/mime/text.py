@@ -28,6 +28,7 @@ _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 )
 _LINE_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_BLANK_ENDS = (b" \r", b" \n", b"\t\r", b"\t\n")
 TRANSFER_ENCODINGS = frozenset({"7bit", "8bit", "binary", "base64", "quoted-printable"})
 _SUBJECT = 10_000  # characters
 _PIECE = 4 * 1024 * 1024  # octets of a part that are decoded at a time
@@ -136,8 +137,13 @@ def transfer_decoded(raw: bytes, encoding: str) -> bytes:
         return _base64(raw)
     if encoding == "quoted-printable":
         # RFC 2045 6.7 (3): white space at the end of a line was added in transport
-        return binascii.a2b_qp(_LINE_BLANKS.sub(b"", raw))
+        return binascii.a2b_qp(_LINE_BLANKS.sub(b"", raw) if _may_end_blank(raw) else raw)
     return raw
+
+
+def _may_end_blank(raw: bytes) -> bool:
+    """Whether a line may end with a blank: most texts have none, and this is soon known."""
+    return raw.endswith((b" ", b"\t")) or any(end in raw for end in _BLANK_ENDS)
 
 
 def _encoded_text(encoding: bytes, text: bytes) -> bytes:

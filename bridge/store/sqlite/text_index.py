@@ -11,6 +11,7 @@ Contentless rows cannot be deleted before SQLite 3.43: they stay until all is ma
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from itertools import pairwise
 from typing import Final
@@ -19,6 +20,7 @@ _CREATE: Final = """CREATE VIRTUAL TABLE IF NOT EXISTS message_text USING fts5(t
     columnsize=0, detail=none, tokenize='trigram case_sensitive 1')"""
 _MARK: Final = "\x02"  # before one or two characters that are words by themselves
 _WORDS_FROM: Final = "\u1100"  # Hangul, CJK and beyond: one or two characters are a word
+_SHORT_WORDS: Final = re.compile(f"[{_WORDS_FROM}-\U0010ffff]")
 _TERMS: Final = 24  # trigrams of a long needle that are asked for
 
 
@@ -34,7 +36,10 @@ def prepare(db: sqlite3.Connection) -> bool:
 def indexed(text: str) -> str:
     """What is put into the index: the text, and its short words with a mark before them."""
     # The tokenizer stops at a NUL; a needle holds none.
-    text = text.replace("\0", " ").encode(errors="replace").decode()
+    text = text.replace("\0", " ")
+    if _SHORT_WORDS.search(text) is None:
+        return text
+    text = text.encode(errors="replace").decode()  # lone surrogates
     short = {text_ for text_ in text if text_ >= _WORDS_FROM}
     if not short:
         return text
