@@ -31,8 +31,9 @@ async def run(session: Session, request: Request, value: Append) -> Reply:
     if len(value.messages) > 1:
         session.require("MULTIAPPEND", "APPEND of several messages")
     refuse_unfit(session, value.messages)
-    await require_mailbox(session, value.mailbox)
-    ready = await prepared([message.octets for message in value.messages])
+    octets = [message.octets for message in value.messages]
+    await require_mailbox(session, value.mailbox, octets)
+    ready = await prepared(octets)
     now = int(time.time())
 
     def work(tx: WriteTx) -> tuple[Mailbox, list[int], tuple[bytes, ...]]:
@@ -64,8 +65,11 @@ def refuse_unfit(session: Session, messages: Sequence[AppendMessage]) -> None:
         raise No("A message of no octets calls APPEND off")
 
 
-async def require_mailbox(session: Session, name: str) -> None:
-    """Raises No [TRYCREATE] before work is put into a message that has no place to go."""
+async def require_mailbox(session: Session, name: str, messages: Sequence[Octets]) -> None:
+    """Raises No [TRYCREATE] before work is put into messages that have no place to go; small ones
+    are less work than this question, and the transaction asks it anyway."""
+    if _are_small(messages):
+        return
     try:
         await session.services.store.read(lambda tx: names.mailbox(session, tx, name))
     except NoSuchMailbox as error:
@@ -87,9 +91,13 @@ def add(
 
 async def prepared(messages: Sequence[Octets]) -> list[NewMessage]:
     """Digest and structure of each; large ones are taken apart in a thread."""
-    if sum(len(octets) for octets in messages) <= SMALL:
+    if _are_small(messages):
         return [prepare(octets) for octets in messages]
     return await asyncio.to_thread(lambda: [prepare(octets) for octets in messages])
+
+
+def _are_small(messages: Sequence[Octets]) -> bool:
+    return sum(map(len, messages)) <= SMALL
 
 
 def prepare(octets: Octets) -> NewMessage:

@@ -29,7 +29,7 @@ async def run(session: Session, request: Request, value: Replace) -> Reply:
             raise Bad("There is no message of that number")
         raise No("There is no message of that UID", b"NONEXISTENT")
     source, uids = view.mailbox.id, view.uid_ranges(places)
-    await require_mailbox(session, value.mailbox)
+    await require_mailbox(session, value.mailbox, [message.octets])
     (stored,) = await prepared([message.octets])
     now = int(time.time())
 

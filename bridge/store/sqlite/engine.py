@@ -49,7 +49,9 @@ Changes = dict[tuple[LoginId, MailboxId | None], Change]
 READERS = 3
 GROUP_JOBS = 64  # that share a commit
 GROUP_SECONDS = 0.05  # after which no further job joins
-CHECKPOINT_PAGES = 4_000  # written, by estimate (a page for a row), before the next checkpoint
+CHECKPOINT_PAGES = 4_000  # written, by estimate, before the next checkpoint
+ROWS_APART = 32  # of one commit that are counted as a page each; further ones lie together
+ROWS_TOGETHER = 32  # on a page
 WAL_PAGES_MOST = 20_000  # beyond which a checkpoint waits for readers to let it finish
 RESTART_SECONDS = 0.1  # that writers wait for it
 
@@ -271,7 +273,7 @@ class SqliteStore:
                     outcomes.append(_Outcome(job.future))
                     self._run(db, job, outcomes[-1], changes)
             db.execute("COMMIT")
-            self._pages += db.total_changes - before
+            self._pages += _pages(db.total_changes - before)
         except BaseException as error:
             if not outcomes:
                 outcomes.append(_Outcome(first.future))
@@ -353,3 +355,8 @@ class SqliteStore:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
+
+
+def _pages(rows: int) -> int:
+    """How many pages a commit wrote that changed so many rows, by estimate."""
+    return min(rows, ROWS_APART) + max(0, rows - ROWS_APART) // ROWS_TOGETHER
