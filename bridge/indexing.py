@@ -26,7 +26,7 @@ VERSION = f"1/{unicodedata.unidata_version}"
 """How texts are made; another one makes the index anew. To be raised with every change of what
 `searched` gives."""
 
-MESSAGES = 8  # in one step
+MESSAGES = 16  # in one step
 PAUSE_SECONDS = 0.3  # without a change, before it begins
 WAIT_SECONDS = 2.0  # for such a pause
 BUSY_REST = 9  # times as long as the step, where something changed meanwhile
