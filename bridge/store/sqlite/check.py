@@ -17,6 +17,10 @@ from bridge.store.sqlite.read import BLOCKS
 
 _RULES = (
     (
+        "an entry is in a mailbox",
+        "SELECT mailbox_id, uid FROM entry WHERE mailbox_id NOT IN (SELECT id FROM mailbox)",
+    ),
+    (
         "an entry has the size of its message",
         """SELECT mailbox_id, uid FROM entry JOIN message ON message.id = entry.message_id
         WHERE entry.size <> message.size""",

@@ -198,12 +198,17 @@ class EntryWrites(WriteBase):
             counted(copied.flags, self._octets_of(source, uids)),
             uids=count,
         )
+        # UIDs without a gap keep their distance, which is sooner known than their places.
+        dense = copied.uids[-1] - copied.uids[0] + 1 == count
+        place, base = "uid", first - copied.uids[0]
+        if not dense:
+            place, base = "row_number() OVER (ORDER BY uid)", first - 1
         condition, parameters = among(source, uids)
         self._all(
             f"""INSERT INTO entry (mailbox_id, uid, message_id, size, internaldate, savedate)
-            SELECT ?, ? + row_number() OVER (ORDER BY uid), message_id, size, internaldate, ?
-            FROM entry WHERE {condition}""",
-            (target, first - 1, int(self._now()), *parameters),
+            SELECT ?, ? + {place}, message_id, size, internaldate, ? FROM entry
+            WHERE {condition}""",
+            (target, base, int(self._now()), *parameters),
         )
         self._put_entries(target, first, copied.flags, copied.keyword_sets, modseq)
         return Copied(uidvalidity, copied.uids.tolist(), range(first, first + count))

@@ -19,7 +19,8 @@ CREATE INDEX entry_block_modseq ON entry_block (mailbox_id, modseq);
 CREATE INDEX entry_block_deleted ON entry_block (mailbox_id) WHERE deleted;
 
 CREATE TABLE entry_fixed (
-    mailbox_id   INTEGER NOT NULL REFERENCES mailbox,
+    mailbox_id   INTEGER NOT NULL,   -- of a mailbox whose row the same transaction has changed: to
+                                     -- look there again for each entry was a quarter of a COPY
     uid          INTEGER NOT NULL,
     message_id   INTEGER NOT NULL REFERENCES message,
     size         INTEGER NOT NULL,   -- of the message: sums need not look there
