@@ -23,15 +23,21 @@ DOCS = ROOT / "docs"
 KEPT = DOCS / "guarantees-long.jsonl"
 # What makes each proof as large as an hour on two cores allows.
 FULL = {
-    "POPBRIDGE_KILLS": "2000",
+    "POPBRIDGE_KILLS": "1000",
     "POPBRIDGE_BOUNDARIES": "all",
     "POPBRIDGE_POWER": "all",
+    "POPBRIDGE_RECOVERIES": "all",
+    "POPBRIDGE_FAULTS": "10",
+    "POPBRIDGE_FLIPS": "all",
+    "POPBRIDGE_CANCELS": "all",
+    "POPBRIDGE_APPENDS": "1000",
+    "POPBRIDGE_BACKUPS": "100",
+    "POPBRIDGE_MOVES": "20",
     "POPBRIDGE_CUTS": "all",
     "POPBRIDGE_DROPS": "1000",
-    "POPBRIDGE_FUZZ": "200000",
-    "POPBRIDGE_STEPS": "200000",
-    "POPBRIDGE_MOVES": "50",
     "POPBRIDGE_SCRIPTS": "10000",
+    "POPBRIDGE_STEPS": "100000",
+    "POPBRIDGE_FUZZ": "100000",
 }
 
 
@@ -66,7 +72,7 @@ def _suite(environment: dict[str, str]) -> tuple[Run, int]:
     """All tests; their figures, and pytest's exit code."""
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         done = subprocess.run(
-            (sys.executable, "-m", "pytest"),
+            (sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"),
             cwd=ROOT,
             env=os.environ | environment | {FILE: file.name},
             check=False,
