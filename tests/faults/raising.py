@@ -1,5 +1,5 @@
-"""A daemon with a fault that nobody thought of: of one account, each hundredth call that its polls
-make to the store raises.
+"""A daemon with a fault that nobody thought of: of one account, one in some hundred of the calls
+that its polls make to the store raises.
 
     python -m tests.faults.raising me@example.org config.yaml
 """
@@ -18,7 +18,7 @@ from bridge.model import Account, PollReport
 from bridge.store.api import Store
 from bridge.sync.poll import Poller
 
-EVERY = 100
+EVERY = 101  # a prime: it is not the same call of a poll each time
 
 
 class RaisingStore:
