@@ -81,7 +81,7 @@ def _build(folder: Path, count: int) -> None:
 
 async def _add(folder: Path, numbers: range, flags: Flag) -> None:
     store = await open_store(folder, "sqlite")
-    indexing.MESSAGES = AT_ONCE
+    in_a_step, indexing.MESSAGES = indexing.MESSAGES, AT_ONCE
 
     def work(tx: WriteTx) -> None:
         for number in batch:
@@ -100,6 +100,7 @@ async def _add(folder: Path, numbers: range, flags: Flag) -> None:
         while await indexer.step() is not None:
             pass
     finally:
+        indexing.MESSAGES = in_a_step
         await store.close()
 
 

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bridge.profiles import autoconfig, autodiscover
 from bridge.profiles.settings import ClientSettings
 
 AUTODISCOVER = "/autodiscover/autodiscover.xml"
@@ -37,6 +36,8 @@ def wellknown_routes(clients: Clients) -> list[Route]:
         return None
 
     async def config(request: Request) -> Response:
+        from bridge.profiles import autoconfig  # with its XML, once somebody asks: memory
+
         domain = _domain(request)
         found = await settings_of(domain)
         if found is None:
@@ -53,6 +54,8 @@ def wellknown_routes(clients: Clients) -> list[Route]:
         return Response(autoconfig.autoconfig(told), media_type=autoconfig.CONTENT_TYPE)
 
     async def discover(request: Request) -> Response:
+        from bridge.profiles import autodiscover
+
         try:
             address = autodiscover.requested_address(await request.body())
         except ValueError as error:

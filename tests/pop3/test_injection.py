@@ -20,7 +20,7 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 @pytest.mark.parametrize(
     "injected", [b"+OK\r\nUSER\r\n.\r\n", b"-ERR no\r\n", b"+", b"\x16\x03\x01\x00\x05"]
 )
-def test_P086_words_behind_STLS_end_the_session(loop: str, injected: bytes) -> None:
+def test_words_behind_STLS_end_the_session(loop: str, injected: bytes) -> None:
     async def dialogue() -> None:
         items = [Item(b"u1", b"Subject: a\r\n\r\n")]
         async with Pop3Server(items, security="starttls", injected=injected) as server:
@@ -35,7 +35,7 @@ def test_P086_words_behind_STLS_end_the_session(loop: str, injected: bytes) -> N
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_P086_without_them_the_session_is_protected(loop: str) -> None:
+def test_without_them_the_session_is_protected(loop: str) -> None:
     async def dialogue() -> None:
         items = [Item(b"u1", b"Subject: a\r\n\r\n")]
         async with Pop3Server(items, security="starttls") as server:

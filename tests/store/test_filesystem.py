@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.cli import findings
 from bridge.daemon import Daemon
@@ -45,9 +46,7 @@ def test_where_a_folder_is(tmp_path: Path, folder: str, kind: str) -> None:
 
 
 @pytest.mark.case("D009")
-async def test_doctor_and_start_warn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_doctor_and_start_warn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings.filesystem(tmp_path).is_well
     monkeypatch.setattr(opening, "network_filesystem", lambda _: "nfs4")
     monkeypatch.setattr("bridge.daemon.network_filesystem", lambda _: "nfs4")
@@ -56,5 +55,7 @@ async def test_doctor_and_start_warn(
     assert "move data_dir" in found.next_step
     from bridge import config
 
-    async with Daemon(config.load(write_config(tmp_path, []))):
-        assert "network file system" in capsys.readouterr().out
+    with capture_logs() as said:
+        async with Daemon(config.load(write_config(tmp_path, []))):
+            pass
+    assert [each["event"] for each in said if "network file system" in each["event"]]
