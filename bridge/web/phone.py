@@ -27,7 +27,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge import limits, logs
-from bridge.profiles.mobileconfig import CONTENT_TYPE, mobileconfig
 from bridge.web import words
 from bridge.web.devices import NewDevice
 from bridge.web.guard import Guard
@@ -178,6 +177,8 @@ class PhonePages:
         )
 
     async def _profile(self, request: Request) -> Response:
+        from bridge.profiles.mobileconfig import CONTENT_TYPE, mobileconfig  # with its XML: memory
+
         code = self._code(request)
         if code is None or code.device is None or not code.device.clients:
             return page(request, "phone-over.html", 410, session=None, trouble="")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Final
 
 from bridge.imap.protocol.numbers import format_ranges
@@ -24,7 +24,7 @@ _RUN: Final = re.compile(rb"\x01++")
 _LONG: Final = 6  # messages in the average run, from which on runs are looked for
 _THOUSAND: Final = [b"%03d" % number for number in range(1_000)]
 _FIRST: Final = b"".join(b" %d" % number for number in range(1_000))
-_FIRST_AT: Final = [len(b"".join(b" %d" % n for n in range(number))) for number in range(1_001)]
+_FIRST_AT: Final = list(accumulate((len(b" %d" % n) for n in range(1_000)), initial=0))
 
 
 def spelled(numbers: Sequence[int], mask: bytes) -> Iterator[bytes]:
