@@ -34,7 +34,7 @@ def no_password_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     found = secrets.of_stores(tmp_path_factory.getbasetemp())
     assert found.found == []
     if found.files:
-        figures.note("files of the suite", files=found.files, octets=found.octets, leaks=0)
+        figures.note("files of the suite", tried=found.files, octets=found.octets, leaks=0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -422,7 +422,7 @@ def figures(outcomes: list[Outcome]) -> dict[str, int]:
     counted = {
         "tried": len(outcomes),
         "visits": sum(each.visits for each in outcomes),
-        "faults": sum(each.faults for each in outcomes),
+        "planted": sum(each.faults for each in outcomes),
     }
     for name in ("lost", "doubled", "returned", "invented", "deletes", "leaks", "broken", "hung"):
         counted[name] = sum(getattr(each, name) for each in outcomes)
