@@ -94,8 +94,8 @@ def _how() -> list[str]:
     variables = " ".join(f"{name}={value}" for name, value in FULL.items())
     return [
         "",
-        "Written by `python -m tests.guarantees --full`, which runs the whole suite with "
-        f"`{variables}`; without `--full` it runs what every change is checked by.",
+        "Written out of what the tests counted, by `python -m tests.guarantees`, which runs what "
+        f"every change is checked by; with `--full` it runs the whole suite with `{variables}`.",
         "`tried` are inputs, kill points, cuts or faults. What stays empty is not measured by "
         "that proof. A control is a wrong build that the same test must catch.",
     ]
