@@ -86,6 +86,7 @@ class Steps:
                 where = _where(handle)
                 self._where[where] = max(cpu, self._where.get(where, 0.0))
 
+        # There is no public place where every step of a loop passes.
         asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
 
     def write(self) -> None:
@@ -124,9 +125,9 @@ def daemon() -> None:
 
     async def served(*given: object) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, steps.write)
-        return await serve(*given)  # type: ignore[arg-type]
+        return await serve(*given)  # type: ignore[arg-type]  # handed through
 
-    house._serve = served  # type: ignore[assignment]
+    house._serve = served  # type: ignore[assignment]  # the daemon, and a meter beside it
     run()
 
 

@@ -3,6 +3,8 @@
 The devices know nothing but the untagged responses that they were sent. Sessions, views, the
 open mailbox and the commands are the real ones; only the store is a list. What others do happens
 between commands and, in the middle of one, before any of its transactions.
+
+Over 500 lines because it is one machine of devices, and what it found.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """RETR and TOP: bodies that are cut, mixed up, badly stuffed, endless, or large. Bytes are exact,
-or the message is marked; a connection that is out of step ends without QUIT."""
+or the message is marked; a connection that is out of step ends without QUIT.
+
+Long because each case of the area has its test here.
+"""
 
 from __future__ import annotations
 

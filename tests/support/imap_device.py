@@ -8,6 +8,7 @@
 Rules: a device changes its picture only by untagged responses, and by what RFC 3501 6.4.6 lets a
 client take for granted after STORE.SILENT. HIGHESTMODSEQ is kept as RFC 7162 6 says. Every
 response is read by the second parser too. What a server may not say at this point fails here.
+Over 500 lines because four kinds of device share one picture of a mailbox.
 """
 
 from __future__ import annotations
