@@ -114,12 +114,10 @@ async def test_P039_bare_CR_inside_lines(home: Home) -> None:
     assert await home.imap(fetch) == b"\r\n"
 
 
-async def test_P040_NUL_octets(home: Home, rejected: list[str]) -> None:
+async def test_P040_NUL_octets(home: Home) -> None:
     """RFC 3501 9 has no NUL in a literal, but replaced ones would be another message: BODY[] is
-    exact, which the strict second parser may say, and nothing else."""
+    exact."""
     await is_shown(home, b"X-Nul: a\0b\r\n" + HEAD + b"one\0two\0\r\n\0\r\n")
-    assert all("one\\x00two" in each for each in rejected)
-    rejected.clear()
 
 
 async def test_P041_eight_bits_in_headers(home: Home) -> None:

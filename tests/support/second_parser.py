@@ -6,7 +6,9 @@ imap-codec 0.1 knows RFC 3501 and many extensions, not all of ours. A word that 
 of is replaced, where its RFC allows it and as long as it follows the grammar of that RFC, by one
 that imap-codec knows: "MODSEQ (12)" by "UID 1", the UIDs of VANISHED by those of a COPYUID. So the
 frame, strings, literals, flags, number sets and structures are always judged by imap-codec, and
-only the new words by the tables here. What no table covers must be accepted as it stands.
+only the new words by the tables here. What no table covers must be accepted as it stands, but for one
+thing: a NUL in the octets of a message, which no literal may hold (RFC 3501 9) and which we send
+all the same, because another octet in its place would be another message.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ RFC5530 = {
 }  # fmt: skip
 _CODED = re.compile(rb"(?:\S+) (?:OK|NO|BAD|BYE|PREAUTH) \[", re.IGNORECASE)
 _STRINGS = re.compile(rb'"(?:[^"\\\r\n\x00]|\\["\\])*"|~?\{(\d+)\}\r\n')
+_MESSAGE = re.compile(rb"(?:BODY\[[^\]]*\](?:<\d+>)?|RFC822(?:\.HEADER|\.TEXT)?) (\x01+)")
 _FETCH = re.compile(rb"(?<=[( ])(?:" + b"|".join(FETCH_ITEMS) + rb")(?=[ )])")
 _STATUS = re.compile(rb"(?<=[( ])(?:" + b"|".join(STATUS_ITEMS) + rb")(?=[ )])")
 
@@ -159,6 +162,15 @@ def _replaced(pattern: re.Pattern[bytes], by: bytes) -> Callable[[bytes, bytes],
     return rule
 
 
+def _fetch(octets: bytes, masked: bytes) -> Iterator[bytes]:
+    """FETCH; the octets of messages may hold a NUL, and stand here with 0x80 for it."""
+    judged = bytearray(octets)
+    for found in _MESSAGE.finditer(masked):
+        start, end = found.span(1)
+        judged[start:end] = judged[start:end].replace(b"\0", b"\x80")
+    yield from _replaced(_FETCH, b"UID 1")(bytes(judged), masked)
+
+
 def _strings(octets: bytes, masked: bytes, start: int, end: int) -> Iterator[bytes]:
     """Each string between the two places as a string that imap-codec must read."""
     for found in re.finditer(STRING, masked[start:end]):
@@ -200,7 +212,7 @@ _PARTIAL = rb"PARTIAL \(-?[1-9]\d*:-?[1-9]\d* (?:NIL|" + SET + rb")\)"
 _UPDATED = rb"(?:ADDTO|REMOVEFROM) \(0 " + SET + rb"\)"  # RFC 5267 5
 _RETURNED = rb" (?:(?:MIN|MAX) [1-9]\d*|COUNT \d+|ALL " + SET + rb"|MODSEQ " + MODSEQ
 _RULES: dict[bytes, Callable[[bytes, bytes], Iterator[bytes]]] = {
-    b"FETCH": _replaced(_FETCH, b"UID 1"),
+    b"FETCH": _fetch,
     b"STATUS": _replaced(_STATUS, b"UNSEEN 1"),
     b"SEARCH": _without(rb" \(MODSEQ " + MODSEQ + rb"\)"),  # RFC 7162 3.1.5
     b"SORT": _without(rb" \(MODSEQ " + MODSEQ + rb"\)"),
