@@ -37,7 +37,9 @@ log = structlog.get_logger("imap")
 DRAIN_SECONDS = 5.0  # that sessions have to finish their command when the server stops
 INFLATED = 64 * 1024  # octets that are inflated at once
 LINGER_SECONDS = 10.0  # that a peer has to take our last words
-BACKLOG = 100  # connections that the system has accepted and we have not
+# Connections that the system has accepted and we have not; it may allow fewer. Whoever finds it
+# full tries again after a second, which all devices of a house would do after each restart.
+BACKLOG = 4096
 ACCEPT_AGAIN_SECONDS = 1.0  # after there was no file descriptor for a connection
 
 
@@ -57,18 +59,19 @@ class ImapServer:
         """Listens, with TLS from the start or with STARTTLS offered. Returns the addresses
         bound (port 0 takes a free one). Raises OSError when the port cannot be had."""
         loop = asyncio.get_running_loop()
-        if tls:
-            return [self._listen_tls(*place) for place in await _places(host, port)]
-        listener = await loop.create_server(lambda: Link(self), host, port)
-        self._listeners.append(listener)
-        return [bound.getsockname()[:2] for bound in listener.sockets]
-
-    def _listen_tls(self, family: int, host: str, port: int) -> tuple[str, int]:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        listener.setblocking(False)
-        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listener)))
-        name: tuple[str, int] = listener.getsockname()[:2]
-        return name
+        bound: list[tuple[str, int]] = []
+        for family, *place in await _places(host, port):
+            listener = socket.create_server((place[0], place[1]), family=family)
+            listener.setblocking(False)
+            if tls:
+                self._accepting.append(loop.create_task(self._accept(listener)))
+            else:
+                server = await loop.create_server(lambda: Link(self), sock=listener)
+                self._listeners.append(server)
+            # Not given to asyncio, which would accept as many in one step of the loop.
+            listener.listen(BACKLOG)
+            bound.append(listener.getsockname()[:2])
+        return bound
 
     async def _accept(self, listener: socket.socket) -> None:
         """Lets in who comes, and shakes hands then. Ends when it is cancelled."""

@@ -45,7 +45,7 @@ def test_what_is_right_is_accepted(response: bytes) -> None:
         b"* 1 FETCH (FLAGS (\\Seen) UID 4",
         b"* 1 FETCH (PREVIEW (a))",
         b"* 1 FETCH (BODY[] {2}\r\nab PREVIEW {3}\r\na\0b)",
-        b"* 1 FETCH (BODY (\"TEXT\" {1}\r\n\0 NIL NIL NIL \"7BIT\" 1 1))",
+        b'* 1 FETCH (BODY ("TEXT" {1}\r\n\0 NIL NIL NIL "7BIT" 1 1))',
         b"* 1 FETCH (ODDITY 3)",
         b"* 0 EXPUNGE",
         b"* VANISHED 0",

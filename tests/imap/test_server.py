@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import select
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,6 +65,29 @@ async def is_well(other: Client) -> None:
     """Whoever stands by is answered at once."""
     async with asyncio.timeout(5):
         assert await other.command("w NOOP") == [["w OK NOOP completed"]]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_house_full_of_devices_connects_at_once(endpoint: Endpoint, *, tls: bool) -> None:
+    """The system takes them all before we accept one; who finds no place waits for a second."""
+    where = ("127.0.0.1", endpoint.tls_port if tls else endpoint.port)
+    with contextlib.ExitStack() as stack:
+        devices = [stack.enter_context(socket.socket()) for _ in range(300)]
+        for device in devices:
+            device.setblocking(False)
+            assert device.connect_ex(where) == errno.EINPROGRESS
+        # Nothing of ours runs until here. A handshake on loopback is done when it was begun.
+        _, connected, _ = select.select([], devices, [], 0)
+        assert len(connected) == len(devices)
+        loop = asyncio.get_running_loop()
+        for device in devices:
+            if not tls:
+                assert (await loop.sock_recv(device, 1000)).startswith((b"* OK", b"* BYE"))
+                continue
+            with contextlib.suppress(ConnectionError):  # beyond the cap of one address
+                await loop.sock_sendall(device, b"no handshake")
+                await loop.sock_recv(device, 1000)
+    await until_gone(endpoint)
 
 
 async def until_gone(endpoint: Endpoint, sessions: int = 0) -> None:

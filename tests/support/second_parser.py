@@ -6,9 +6,9 @@ imap-codec 0.1 knows RFC 3501 and many extensions, not all of ours. A word that 
 of is replaced, where its RFC allows it and as long as it follows the grammar of that RFC, by one
 that imap-codec knows: "MODSEQ (12)" by "UID 1", the UIDs of VANISHED by those of a COPYUID. So the
 frame, strings, literals, flags, number sets and structures are always judged by imap-codec, and
-only the new words by the tables here. What no table covers must be accepted as it stands, but for one
-thing: a NUL in the octets of a message, which no literal may hold (RFC 3501 9) and which we send
-all the same, because another octet in its place would be another message.
+only the new words by the tables here. What no table covers must be accepted as it stands, but for
+a NUL in the octets of a message, which no literal may hold (RFC 3501 9) and which we send all the
+same, because another octet in its place would be another message.
 """
 
 from __future__ import annotations
