@@ -24,7 +24,7 @@ from bench import corpus
 from bridge import limits
 from bridge.indexing import TextIndexer
 from bridge.mime.parser import scan
-from bridge.model import MailboxId, NewMessage
+from bridge.model import MailboxId, NewEntry, NewMessage
 from bridge.store.api import WriteTx
 from bridge.store.opening import open_store
 
@@ -43,8 +43,7 @@ class Stages:
 
 
 def add(tx: WriteTx, box: MailboxId, batch: list[NewMessage]) -> None:
-    for message in batch:
-        tx.add_entry(box, tx.add_message(message), internaldate=1_700_000_000)
+    tx.add_entries(box, [NewEntry(tx.add_message(each), 1_700_000_000) for each in batch])
 
 
 async def measure(folder: Path, count: int) -> tuple[Stages, int]:

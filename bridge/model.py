@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NewType, Protocol, SupportsIndex, overload
 
@@ -198,6 +198,15 @@ class EntryState(NamedTuple):
     flags: int
     keywords: int
     modseq: int
+
+
+class NewEntry(NamedTuple):
+    """What shows a message in a mailbox from now on; `internaldate` in seconds since the epoch."""
+
+    message: MessageId
+    internaldate: int
+    flags: int = 0
+    keywords: Collection[str] = ()
 
 
 class EntryStates(Sequence[EntryState]):

@@ -39,6 +39,7 @@ from bridge.model import (
     Mailbox,
     MailboxId,
     MessageId,
+    NewEntry,
     NewMessage,
     Poison,
     Retained,
@@ -322,6 +323,11 @@ class WriteTx(ReadTx, Protocol):
     ) -> EntryState:
         """Takes the mailbox's next UID and next MODSEQ; `savedate` is now, as it is of what `copy`
         and `move` make. Raises NoSuchMailbox, TooMany."""
+        ...
+
+    def add_entries(self, mailbox: MailboxId, entries: Sequence[NewEntry]) -> Sequence[EntryState]:
+        """`add_entry` for several, in their order, which share a MODSEQ; no more writing than for
+        one but for the rows themselves. None of them, where one is not to be had."""
         ...
 
     def store_flags(

@@ -23,6 +23,7 @@ from bridge.model import (
     KnownItem,
     ListedItem,
     Mailbox,
+    NewEntry,
     NewMessage,
     Octets,
     Poison,
@@ -100,12 +101,19 @@ def settle(
     draft = known.draft()
     fresh = False
     mailbox: Mailbox | None = None
+    arrived: list[NewEntry] = []  # whose entries are not made yet
     new = relinked = 0
     doubted_items: set[int] = set()
     doubted_bytes: set[tuple[bytes | None, bytes]] = set()
     unchanged: set[int] = set()
     others: set[int] = set()
     mistaken: list[ListedItem] = []
+
+    def place() -> None:
+        if mailbox is not None and arrived:
+            tx.add_entries(mailbox.id, tuple(arrived))
+            arrived.clear()
+
     for fetched in batch:
         item, digest, structure = fetched.item, fetched.digest, fetched.structure
         pair = (item.uidl, digest)
@@ -151,10 +159,11 @@ def settle(
             if mailbox is None:
                 mailbox = arrivals(tx, account)
             message = tx.add_message(NewMessage(fetched.octets, digest, structure))
-            tx.add_entry(mailbox.id, message, internaldate=internaldate(structure, now))
+            arrived.append(NewEntry(message, internaldate(structure, now)))
             new += 1
         for (_, size), before in shorts.items():  # its UIDL may be another by now
             if size == item.size and _completes(tx, before, fetched.octets):
+                place()
                 tx.withdraw(account.login_id, before)
         if item_id is None:
             came = len(fetched.octets)
@@ -177,8 +186,10 @@ def settle(
         if poison is not None:
             tx.forget_poison(poison.id)
             if poison.stub is not None:
+                place()
                 tx.withdraw(account.login_id, poison.stub)
         draft.settle(item, item_id, delivery, structure.fingerprint, came=digest)
+    place()
     return Settled(
         draft,
         new,

@@ -37,7 +37,7 @@ from tests.support.process import pop3_account, write_config
 from tests.support.samples import samples
 from tests.transfer.house import House
 
-MESSAGES = 8
+MESSAGES = 10
 COMMANDS = 10
 AGED = 90 * 86_400  # seconds
 

@@ -23,7 +23,7 @@ from bridge.store.api import Store, WriteTx
 from bridge.sync.poll import Poller
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-STORE, MARK = ("add_message", "add_entry"), ("settle_item",)
+STORE, MARK = ("add_message", "add_entries"), ("settle_item",)
 
 
 class _Putting:
@@ -66,11 +66,12 @@ class WrongStore:
 
         def second(tx: WriteTx) -> None:
             message = MessageId(0)
-            for name, args, named in calls:
+            for name, args, _ in calls:
                 if name == "add_message":
                     message = tx.add_message(*args)
-                elif name == "add_entry":
-                    tx.add_entry(args[0], message, **named)
+                elif name == "add_entries":
+                    mailbox, (entry,) = args
+                    tx.add_entries(mailbox, [entry._replace(message=message)])
                 else:
                     tx.settle_item(*args)
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from bridge import limits
-from bridge.model import Change, Copied, EntryState, Flag, MailboxId, MessageId
+from bridge.model import Change, Copied, EntryState, Flag, MailboxId, MessageId, NewEntry
 from bridge.store.api import NoSuchMailbox, ReadTx, StoreError, TooMany, UidRanges, WriteTx
 from tests.store.conftest import EVERY, Home, recount
 from tests.store.sqlite_only import set_uidnext
@@ -81,6 +81,61 @@ async def test_no_entry_without_mailbox_or_message(home: Home) -> None:
     with pytest.raises(StoreError):
         await home.store.write(lambda tx: tx.add_entry(inbox.id, MessageId(4711), internaldate=1))
     assert await home.mailbox() == inbox
+
+
+async def test_several_entries_share_a_modseq_and_have_uids_in_their_order(home: Home) -> None:
+    await home.add(times=2)
+    inbox = await home.mailbox()
+    new, known = home.message(), home.message()
+    await home.store.write(lambda tx: tx.add_message(known))  # without an entry, until now
+
+    def add(tx: WriteTx) -> Sequence[EntryState]:
+        one, two = tx.add_message(new), tx.add_message(known)
+        return tx.add_entries(
+            inbox.id,
+            [
+                NewEntry(one, 7, Flag.SEEN, ["$A"]),
+                NewEntry(two, 8),
+                NewEntry(one, 9, Flag.DELETED, ["$B"]),
+            ],
+        )
+
+    states = await home.store.write(add)
+    assert [state.uid for state in states] == [3, 4, 5]
+    assert {state.modseq for state in states} == {inbox.highestmodseq + 1}
+    found = await home.store.read(lambda tx: tx.entry_states(inbox.id))
+    assert list(found)[2:] == list(states)
+    rows = await home.store.read(lambda tx: list(tx.rows(inbox.id, ((3, 5),))))
+    assert [(row.size, row.internaldate) for row in rows] == [
+        (len(new.octets), 7), (len(known.octets), 8), (len(new.octets), 9)
+    ]  # fmt: skip
+    after = await home.mailbox()
+    assert (after.messages, after.unseen, after.deleted) == (5, 4, 1)
+    home.clock.time += 10
+    assert await home.store.write(lambda tx: tx.purge(int(home.clock.time))) == 0
+    assert await home.store.write(lambda tx: tx.add_entries(inbox.id, ())) == ()
+    assert await home.mailbox() == after
+
+
+async def test_several_entries_are_all_made_or_none(home: Home) -> None:
+    inbox = await home.mailbox()
+
+    def add(tx: WriteTx) -> None:
+        message = tx.add_message(home.message())
+        with pytest.raises(StoreError):
+            tx.add_entries(inbox.id, [NewEntry(message, 1), NewEntry(MessageId(4711), 1)])
+
+    await home.store.write(add)
+    assert await home.mailbox() == inbox
+    await set_uidnext(home.store, inbox.id, 2**32 - 2)
+
+    def overflow(tx: WriteTx) -> None:
+        message = tx.add_message(home.message())
+        tx.add_entries(inbox.id, [NewEntry(message, 1), NewEntry(message, 1)])
+
+    with pytest.raises(TooMany, match="UIDs"):
+        await home.store.write(overflow)
+    assert (await home.mailbox()).messages == 0
 
 
 @pytest.mark.case("I025")

@@ -16,6 +16,7 @@ from bridge.model import (
     Mailbox,
     MailboxId,
     MessageId,
+    NewEntry,
     NewMessage,
 )
 from bridge.store.api import WriteTx
@@ -60,9 +61,10 @@ class FakeTx:
         self.messages.setdefault(message.digest, message.octets[:])
         return MessageId(list(self.messages).index(message.digest))
 
-    def add_entry(self, mailbox: MailboxId, message: MessageId, *, internaldate: int) -> EntryState:
-        self.entries.append(list(self.messages)[message])
-        return EntryState(len(self.entries), 0, 0, len(self.entries))
+    def add_entries(self, mailbox: MailboxId, entries: Sequence[NewEntry]) -> Sequence[EntryState]:
+        first = len(self.entries) + 1
+        self.entries += [list(self.messages)[entry.message] for entry in entries]
+        return [EntryState(uid, 0, 0, first) for uid in range(first, len(self.entries) + 1)]
 
     def settle_item(
         self,

@@ -99,7 +99,7 @@ class SqliteWrite(MailboxWrites):
             ),
         )
         self.octets_added += len(message.octets)
-        self._homeless.add(MessageId(number))
+        self._homeless[MessageId(number)] = len(message.octets)
         return MessageId(number)
 
     def index_texts(self, texts: Mapping[MessageId, str | None], version: str, stale: int) -> None:

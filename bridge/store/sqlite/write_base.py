@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from bridge.model import Change, Flag, LoginId, MailboxId, MessageId
 from bridge.store.api import NoSuchMailbox, TooMany
 from bridge.store.sqlite.blocks import NOBODY, SPAN, Block, empty
+from bridge.store.sqlite.errors import store_error
 from bridge.store.sqlite.keywords import KeywordSets
 from bridge.store.sqlite.read import BLOCKS, SqliteRead
 
@@ -47,7 +48,8 @@ class WriteBase(SqliteRead):
         super().__init__(db)
         self._keywords = keywords
         self._now = now
-        self._homeless: set[MessageId] = set()  # added in this job, no entry yet
+        # Added in this job, no entry yet: octets of each.
+        self._homeless: dict[MessageId, int] = {}
         self.octets_added = 0
         self.changes: dict[tuple[LoginId, MailboxId | None], Change] = {}
 
@@ -57,8 +59,13 @@ class WriteBase(SqliteRead):
             self._note_orphans(self._homeless)
 
     def _many(self, sql: str, parameters: Iterable[tuple[object, ...]]) -> None:
-        for row in parameters:
-            self._all(sql, row)
+        if self.failure is not None:
+            raise store_error(self.failure)
+        try:
+            self._db.executemany(sql, parameters)
+        except sqlite3.Error as error:
+            self.failure = error
+            raise store_error(error) from error
 
     def _tell(self, login: LoginId, mailbox: MailboxId | None, modseq: int = 0) -> None:
         self.changes[login, mailbox] = Change(login, mailbox, modseq)

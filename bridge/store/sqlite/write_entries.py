@@ -15,7 +15,15 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 
 from bridge import limits
-from bridge.model import Copied, EntryState, LoginId, MailboxId, MessageId, Stored
+from bridge.model import (
+    Copied,
+    EntryState,
+    LoginId,
+    MailboxId,
+    MessageId,
+    NewEntry,
+    Stored,
+)
 from bridge.store.api import NoSuchMailbox, StoreError, StoreOp, TooManyKeywords, UidRanges
 from bridge.store.sqlite import blocks
 from bridge.store.sqlite.blocks import Block, both, but
@@ -103,32 +111,51 @@ class EntryWrites(WriteBase):
         keywords: Iterable[str] = (),
         internaldate: int,
     ) -> EntryState:
-        flags &= _EVERY_FLAG
-        given = folded(keywords)
-        sizes = self._all("SELECT size FROM message WHERE id = ?", (message,))
-        if not sizes:
-            raise StoreError("The message is gone.")
-        number = 0
-        if given:
-            self._admit_keywords(self._login_of(mailbox), given)
-            number = self._interned(frozenset(given), given)
-        size = int(sizes[0][0])
-        modseq, uid = self._advance(
-            mailbox,
-            counted(bytes([flags]), size),
-            uids=1,
-        )
-        self._all(
+        return self.add_entries(mailbox, [NewEntry(message, internaldate, flags, tuple(keywords))])[
+            0
+        ]
+
+    def add_entries(self, mailbox: MailboxId, entries: Sequence[NewEntry]) -> Sequence[EntryState]:
+        if not entries:
+            return ()
+        sizes = [self._size_of(entry.message) for entry in entries]
+        flags = bytes(entry.flags & _EVERY_FLAG for entry in entries)
+        numbers = [self._keyword_set(mailbox, entry.keywords) for entry in entries]
+        modseq, first = self._advance(mailbox, counted(flags, sum(sizes)), uids=len(entries))
+        now = int(self._now())
+        self._many(
             """INSERT INTO entry (mailbox_id, uid, message_id, size, internaldate, savedate)
             VALUES (?, ?, ?, ?, ?, ?)""",
-            (mailbox, uid, message, size, internaldate, int(self._now())),
+            [
+                (mailbox, uid, entry.message, size, entry.internaldate, now)
+                for uid, (entry, size) in enumerate(zip(entries, sizes, strict=True), first)
+            ],
         )
-        self._put_entries(mailbox, uid, bytes([flags]), (number,), modseq)
-        if message in self._homeless:
-            self._homeless.remove(message)
-        else:
-            self._all("DELETE FROM orphan WHERE message_id = ?", (message,))
-        return EntryState(uid, flags, number, modseq)
+        self._put_entries(mailbox, first, flags, numbers, modseq)
+        for entry in entries:
+            if self._homeless.pop(entry.message, None) is None:
+                self._all("DELETE FROM orphan WHERE message_id = ?", (entry.message,))
+        return [
+            EntryState(uid, each, number, modseq)
+            for uid, (each, number) in enumerate(zip(flags, numbers, strict=True), first)
+        ]
+
+    def _size_of(self, message: MessageId) -> int:
+        """Octets. Raises StoreError."""
+        if (known := self._homeless.get(message)) is not None:
+            return known
+        row = self._one("SELECT size FROM message WHERE id = ?", (message,))
+        if row is None:
+            raise StoreError("The message is gone.")
+        return int(row[0])
+
+    def _keyword_set(self, mailbox: MailboxId, keywords: Iterable[str]) -> int:
+        """The number of the set, which is made when new. Raises NoSuchMailbox, TooMany."""
+        given = folded(keywords)
+        if not given:
+            return 0
+        self._admit_keywords(self._login_of(mailbox), given)
+        return self._interned(frozenset(given), given)
 
     def store_flags(
         self,
