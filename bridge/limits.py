@@ -105,6 +105,8 @@ POP3_WINDOW_OCTETS = 8 * 1024 * 1024  # of which half fills a line of 300 Mbit/s
 SCRAM_ITERATIONS = 1_000_000  # of PBKDF2: about half a second of a core
 
 # --- sync: what a provider's state may make us do ----------------------------------------
+SCAN_APART = 500  # messages to be fetched in a poll, from which on a process helps to scan them
+SCAN_SECONDS = 60.0  # that it may keep a batch waiting
 NAMELESS_OCTETS = 16 * 1024 * 1024  # fetched again in a poll where there is neither UIDL nor TOP
 DELETES_PER_POLL = 200  # at the provider, where the policy asks for it
 DELETE_READ_BACK = 256 * 1024 * 1024  # octets that are verified for deletes in one poll

@@ -10,16 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 from bridge import limits
-from bridge.sync.settle import Fetched
+from bridge.model import Octets
+from bridge.spool import Spool
 
 
-class Batches:
+class Message(Protocol):
+    """What waits: octets, and the spool that has them."""
+
+    @property
+    def spool(self) -> Spool: ...
+    @property
+    def octets(self) -> Octets: ...
+
+
+M = TypeVar("M", bound=Message)
+
+
+class Batches(Generic[M]):
     """Messages that wait for their commit, handed over in batches; one reader, one writer."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fetched] = []
+        self._waiting: list[M] = []
         self._octets = 0
         self._first = True
         self._ended = False
@@ -27,7 +41,7 @@ class Batches:
         self._news = asyncio.Event()  # for the reader
         self._room = asyncio.Event()  # for the writer
 
-    async def put(self, fetched: Fetched) -> bool:
+    async def put(self, fetched: M) -> bool:
         """Waits for room. False when the reader is gone; the message is closed then."""
         while self._full() and not self._stopped:
             self._room.clear()
@@ -54,15 +68,15 @@ class Batches:
         self._stopped = True
         self._room.set()
 
-    def clear(self) -> None:
-        for fetched in self._waiting:
-            fetched.spool.close()
-        self._waiting.clear()
+    def rest(self) -> Sequence[M]:
+        """What nobody will take any more; its spools are the caller's to close."""
+        rest, self._waiting = self._waiting, []
+        return rest
 
-    def __aiter__(self) -> Batches:
+    def __aiter__(self) -> Batches[M]:
         return self
 
-    async def __anext__(self) -> Sequence[Fetched]:
+    async def __anext__(self) -> Sequence[M]:
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration

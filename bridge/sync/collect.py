@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
+from bridge import limits
 from bridge.logs import get_logger
 from bridge.mime.parser import scan
-from bridge.model import Account, ListedItem, Octets, Poison
+from bridge.model import Account, ListedItem, Octets, Poison, Structure
 from bridge.pop3.client import Pop3Session, Retrieved
 from bridge.spool import Spool
 from bridge.store.api import Store, StoreFull, T
@@ -25,6 +26,7 @@ from bridge.sync import short
 from bridge.sync.batches import Batches
 from bridge.sync.identity import Deliveries
 from bridge.sync.poison import Failure
+from bridge.sync.scanning import Lost, ScanProcess
 from bridge.sync.settle import Doubts, Fetched, Line, Settled, settle
 
 _ON_LOOP = 256 * 1024  # octets of a message that is scanned on the event loop if it is plain
@@ -60,6 +62,17 @@ class Tally:
     notice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that came; `structure` is made while others come."""
+
+    item: ListedItem
+    spool: Spool
+    octets: Octets
+    digest: bytes
+    structure: asyncio.Future[Structure]
+
+
 @dataclass(slots=True)
 class Collector:
     """Fetches lines of one session into the store. What it learns is in its last eight fields."""
@@ -75,6 +88,7 @@ class Collector:
     shorts: Mapping[Line, bytes] = field(default_factory=dict)
     sizes: Collection[int] = ()
     ensure_room: Callable[[], None] = lambda: None  # raises OSError where nothing more may come
+    helper: ScanProcess | None = None
     came: list[int] = field(default_factory=list)  # sizes by LIST of what came
     short: list[ListedItem] = field(default_factory=list)  # what came shorter than that
     doubted_items: set[int] = field(default_factory=set)
@@ -91,16 +105,18 @@ class Collector:
         if not items:
             return
         self.asked = {item.number: item for item in items}
-        queue = Batches()
+        queue: Batches[Arrived] = Batches()
 
         async def commit() -> None:
             async for batch in queue:
                 try:
-                    await self._settle(batch)
+                    fetched = await self._scanned(batch)
+                    if fetched:
+                        await self._settle(fetched)
                     self.ensure_room()
                 finally:
-                    for fetched in batch:
-                        fetched.spool.close()
+                    for each in batch:
+                        each.spool.close()
 
         committer = asyncio.create_task(commit())
         committer.add_done_callback(lambda _: queue.stop())
@@ -114,21 +130,21 @@ class Collector:
                         turn = loop.time()
                     self.asked.pop(got.item.number, None)
                     self.tally.done += 1
-                    fetched = await self._take(got)
-                    if fetched is not None and not await queue.put(fetched):
+                    arrived = self._take(got)
+                    if arrived is not None and not await queue.put(arrived):
                         break  # the committer failed; its result says how
         finally:
             queue.end()
             try:
                 await finished(committer)
             finally:
-                queue.clear()
+                await _dropped(queue.rest())
         committer.result()
         self.tally.left += len(self.asked)
         self.asked = {}
 
-    async def _take(self, got: Retrieved) -> Fetched | None:
-        """A retrieved message with its structure, or None where it failed."""
+    def _take(self, got: Retrieved) -> Arrived | None:
+        """A retrieved message, or None where it failed."""
         tally = self.tally
         if got.sink is None or got.error or got.too_large:
             tally.failed += 1
@@ -156,22 +172,61 @@ class Collector:
             self.short.append(got.item)
         try:
             octets = spool.finish()
-            if not _is_plain(octets):
-                loop = asyncio.get_running_loop()
-                structure = await whole(loop.run_in_executor(None, scan, octets))
-            else:
-                structure = scan(octets)
-            return Fetched(got.item, spool, octets, spool.sha256, structure)
-        except BaseException as exc:
+            return Arrived(got.item, spool, octets, spool.sha256, self._structure(octets))
+        except BaseException:
             spool.close()
-            if not isinstance(exc, Exception) or isinstance(exc, OSError):
+            raise
+
+    def _structure(self, octets: Octets) -> asyncio.Future[Structure]:
+        """Where it takes long, or a helper is there, it is made elsewhere."""
+        loop = asyncio.get_running_loop()
+        if self.helper is not None and len(octets) <= _ON_LOOP:
+            return self.helper.scan(octets[:])
+        if not _is_plain(octets):
+            return loop.run_in_executor(None, scan, octets)
+        future: asyncio.Future[Structure] = loop.create_future()
+        try:
+            future.set_result(scan(octets))
+        except Exception as exc:
+            future.set_exception(exc)
+        return future
+
+    async def _scanned(self, batch: Sequence[Arrived]) -> Sequence[Fetched]:
+        """The messages of a batch with their structures, but for those that have none. Raises
+        OSError."""
+        await self._wait(batch)
+        fetched = []
+        for each in batch:
+            try:
+                structure = await self._made(each)
+            except OSError:
                 raise
-            # One message that the scanner cannot bear must not stop the maildrop.
-            tally.failed += 1
-            get_logger(account=self.account.address).exception(
-                "message not read", uidl=got.item.uidl
-            )
-            return None
+            except Exception:
+                # One message that the scanner cannot bear must not stop the maildrop.
+                self.tally.failed += 1
+                get_logger(account=self.account.address).exception(
+                    "message not read", uidl=each.item.uidl
+                )
+            else:
+                fetched.append(Fetched(each.item, each.spool, each.octets, each.digest, structure))
+        return fetched
+
+    async def _wait(self, batch: Sequence[Arrived]) -> None:
+        """Until all structures are made; a helper that takes too long is given up."""
+        making = [each.structure for each in batch if not each.structure.done()]
+        if making:
+            within = None if self.helper is None else limits.SCAN_SECONDS
+            await asyncio.wait(making, timeout=within)
+        if self.helper is not None and not all(each.structure.done() for each in batch):
+            self.helper.give_up()
+            await asyncio.wait(making)
+
+    async def _made(self, arrived: Arrived) -> Structure:
+        try:
+            return arrived.structure.result()
+        except Lost:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(None, scan, arrived.octets)
 
     async def _settle(self, batch: Sequence[Fetched]) -> None:
         """Commits a batch; where the store refuses it, message by message."""
@@ -237,6 +292,14 @@ def _is_plain(octets: Octets) -> bool:
     if b"multipart" not in header and b"message/" not in header:
         return True
     return size <= _ON_LOOP_MULTIPART and octets[:].count(b"\n--") <= _ON_LOOP_PARTS
+
+
+async def _dropped(rest: Sequence[Arrived]) -> None:
+    """Closes what nobody takes, once nobody looks at it any more."""
+    for each in rest:
+        with suppress(Exception):
+            await whole(each.structure)
+        each.spool.close()
 
 
 async def whole(future: asyncio.Future[T]) -> T:

@@ -11,7 +11,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,7 @@ from bridge.sync.identity import Deliveries
 from bridge.sync.memory import BROKEN_TOPS, TOP_RESTS_SECONDS, Memories, Memory
 from bridge.sync.plan import Alarm, Plan
 from bridge.sync.reconcile import BATCH, SUSPECTS, Match, count_resized, reconcile, reused
+from bridge.sync.scanning import ScanProcess
 from bridge.sync.settle import Line
 
 
@@ -64,6 +66,7 @@ class Fetcher:
         self._wall = wall
         self._spool_dir = spool_dir
         self._memories = memories
+        self._scanning = False  # a process helps with one maildrop at a time
 
     async def fetch(self, work: Work) -> None:
         tally, account = work.tally, work.account
@@ -89,16 +92,17 @@ class Fetcher:
         )  # fmt: skip
         whole = False
         try:
-            try:
-                until = asyncio.get_running_loop().time() + limits.POP3_FETCH_SECONDS
-                flow = await self._migrated(work, collector, flow, until)
-                await self._flow(work, collector, flow, until)
-                await self._alone(work, collector, () if tally.left else queue.alone)
-                whole = True
-            except Pop3Error as exc:
-                await self._note_failures(work, collector, alive=not exc.fatal)
-                raise
-            await self._note_failures(work, collector)
+            async with self._helper(len(flow)) as collector.helper:
+                try:
+                    until = asyncio.get_running_loop().time() + limits.POP3_FETCH_SECONDS
+                    flow = await self._migrated(work, collector, flow, until)
+                    await self._flow(work, collector, flow, until)
+                    await self._alone(work, collector, () if tally.left else queue.alone)
+                    whole = True
+                except Pop3Error as exc:
+                    await self._note_failures(work, collector, alive=not exc.fatal)
+                    raise
+                await self._note_failures(work, collector)
         finally:
             doubts = collector.doubted_items, collector.doubted_bytes
             if not whole:  # then what was in doubt before still is
@@ -111,6 +115,23 @@ class Fetcher:
             raise tally.refusal
         if self._memories[account.id].backlog is not None and not (tally.unsettled or tally.left):
             await self._end_backlog(work)
+
+    @asynccontextmanager
+    async def _helper(self, messages: int) -> AsyncIterator[ScanProcess | None]:
+        """Where so many come, a process that scans them; for one maildrop at a time."""
+        if messages < limits.SCAN_APART or self._scanning:
+            yield None
+            return
+        self._scanning = True
+        try:
+            helper = await ScanProcess.start()
+            try:
+                yield helper
+            finally:
+                if helper is not None:
+                    await shielded(helper.close())
+        finally:
+            self._scanning = False
 
     async def _migrated(
         self, work: Work, collector: Collector, lines: Sequence[ListedItem], until: float

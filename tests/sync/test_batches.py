@@ -27,7 +27,7 @@ def fetched(folder: Path, number: int, size: int = 200) -> Fetched:
 
 async def filled(folder: Path, size: int, count: int) -> list[int]:
     """Sizes of the batches that `count` messages make, when whoever reads is never late."""
-    batches = Batches()
+    batches: Batches[Fetched] = Batches()
 
     async def fill() -> None:
         for number in range(count):
@@ -63,7 +63,7 @@ async def test_a_batch_that_does_not_fill_is_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "BATCH_SECONDS", 0.01)
-    batches = Batches()
+    batches: Batches[Fetched] = Batches()
     for number in (1, 2):
         await batches.put(fetched(tmp_path, number))
         batch = await asyncio.wait_for(anext(batches), 10)
