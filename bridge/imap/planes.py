@@ -128,14 +128,43 @@ def mask_of(uids: array[int], found: Iterable[int]) -> bytes:
     return bytes(mask)
 
 
+def places_of(uids: array[int], found: Sequence[int]) -> list[tuple[int, int]]:
+    """Where those of the (rising) UIDs stand that were found, as closed intervals: a step for each
+    of few, whatever the number of all."""
+    if len(found) > len(uids) // ONE_IN:
+        return intervals(mask_of(uids, found))
+    out: list[tuple[int, int]] = []
+    for uid in sorted(found):
+        at = bisect_left(uids, uid)
+        if at == len(uids) or uids[at] != uid:
+            continue
+        if out and out[-1][1] >= at - 1:
+            out[-1] = out[-1][0], at
+        else:
+            out.append((at, at))
+    return out
+
+
+def common(
+    one: Sequence[tuple[int, int]], other: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """What two rows of closed intervals, rising and apart, have both."""
+    out: list[tuple[int, int]] = []
+    here = there = 0
+    while here < len(one) and there < len(other):
+        first, last = max(one[here][0], other[there][0]), min(one[here][1], other[there][1])
+        if first <= last:
+            out.append((first, last))
+        if one[here][1] < other[there][1]:
+            here += 1
+        else:
+            there += 1
+    return out
+
+
 def mask_within(places: Iterable[tuple[int, int]], count: int) -> bytes:
     """The mask, over so many messages, of the positions in these closed intervals."""
     mask = bytearray(count)
     for first, last in places:
         mask[first : last + 1] = b"\x01" * (last + 1 - first)
     return bytes(mask)
-
-
-def both(one: bytes, other: bytes) -> bytes:
-    """The mask of what both have."""
-    return (number(one) & number(other)).to_bytes(len(one), "little")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,8 +13,10 @@ from bridge.imap.planes import (
     PAST,
     Planes,
     at_least,
+    common,
     intervals,
     ones,
+    places_of,
     positions,
     those,
 )
@@ -69,3 +72,24 @@ def test_positions_and_intervals_of_a_mask(there: list[bool]) -> None:
     assert positions(mask) == found
     assert [at for low, high in intervals(mask) for at in range(low, high + 1)] == found
     assert ones(found, len(mask)) == mask
+
+
+@given(st.sets(st.integers(1, 400)), st.sets(st.integers(1, 400), max_size=60))
+def test_few_are_found_as_many_are(known: set[int], found: set[int]) -> None:
+    uids = array("I", sorted(known))
+    there = [at for at, uid in enumerate(uids) if uid in found]
+    for some in (sorted(found), list(found)):
+        spans = places_of(uids, some)
+        assert [at for low, high in spans for at in range(low, high + 1)] == there
+        assert all(low <= high for low, high in spans)
+        assert all(high + 1 < low for (_, high), (low, _) in pairwise(spans))
+
+
+def spans_of(members: set[int]) -> list[tuple[int, int]]:
+    return intervals(ones(members, 60))
+
+
+@given(st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)))
+def test_what_two_rows_of_intervals_have_both(one: set[int], other: set[int]) -> None:
+    found = common(spans_of(one), spans_of(other))
+    assert [at for low, high in found for at in range(low, high + 1)] == sorted(one & other)

@@ -34,7 +34,7 @@ from bridge.imap.fetchitems import (
     span_of,
 )
 from bridge.imap.mailboxes import runs
-from bridge.imap.planes import both, intervals, mask_of, mask_within
+from bridge.imap.planes import common, places_of
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
 from bridge.imap.protocol.numbers import NumberSet, format_ranges, part_of
 from bridge.imap.replies import Bad, No, Reply
@@ -79,8 +79,8 @@ async def run(session: Session, request: Request, value: Fetch) -> Reply:
     items = value.items
     if value.changed_since is not None:
         # RFC 7162 3.1.4.1: only what changed since, and MODSEQ with it.
-        changed = mask_of(view.uids, view.mailbox.changed_since(value.changed_since))
-        places = intervals(both(changed, mask_within(places, len(changed))))
+        changed = view.mailbox.changed_since(value.changed_since)
+        places = common(places, places_of(view.uids, changed))
         if Simple("MODSEQ") not in items:
             items = (*items, Simple("MODSEQ"))
     # RFC 3501 6.4.8: the UID is part of every answer to UID FETCH.

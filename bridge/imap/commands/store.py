@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from bridge.imap.commands.fetch import TURN, slices
 from bridge.imap.mailboxes import News
-from bridge.imap.planes import intervals, mask_of
+from bridge.imap.planes import places_of
 from bridge.imap.protocol.numbers import format_ranges
 from bridge.imap.protocol.store import Store
 from bridge.imap.replies import Bad, No, Reply
@@ -54,8 +54,8 @@ async def run(session: Session, request: Request, value: Store) -> Reply:
         if "CONDSTORE" in session.enabled:
             # RFC 7162 3.1.3: after a silent STORE the client still needs the MODSEQ that it made;
             # entries that another device changed too are told whole, by the view.
-            made = (each.uid for each in stored.changed if each.uid not in foreign)
-            changed = intervals(mask_of(view.uids, made))
+            made = [each.uid for each in stored.changed if each.uid not in foreign]
+            changed = places_of(view.uids, made)
             await tell(session, view, changed, with_uid=True, flags=False)
         return Reply("STORE completed", code)
     session.send(*view.new_keywords())
