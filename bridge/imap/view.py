@@ -240,11 +240,18 @@ class View:
         if changed:
             self._silent[changed[0].modseq] = foreign
 
-    def told_flags(self, shown: Iterable[tuple[int, int]]) -> None:
-        """The client was just shown the flags of these (UID, MODSEQ): `updates` need not
-        repeat them."""
-        if self._told < self.mailbox.modseq:
-            self._own.update((uid, modseq) for uid, modseq in shown if modseq > self._told)
+    def told_flags(self, uids: Sequence[int], modseqs: Sequence[int]) -> None:
+        """The client was just shown the flags of these UIDs as of these MODSEQs: `updates` need
+        not repeat them."""
+        if self._told >= self.mailbox.modseq:
+            return
+        # A MODSEQ of our own STORE of which nothing is told asks for no note of each message.
+        news = {
+            each for each in set(modseqs) if each > self._told and self._silent.get(each) != set()
+        }
+        if news:
+            shown = zip(uids, modseqs, strict=True)
+            self._own.update(each for each in shown if each[1] in news)
 
     # --- what the client must be told ---------------------------------------------------
 

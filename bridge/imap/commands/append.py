@@ -21,7 +21,7 @@ from bridge.imap.replies import No, Reply
 from bridge.imap.seams import Request
 from bridge.imap.session import Session
 from bridge.mime.parser import scan
-from bridge.model import Mailbox, MailboxId, NewMessage, Octets
+from bridge.model import Mailbox, MailboxId, NewEntry, NewMessage, Octets
 from bridge.store.api import NoSuchMailbox, WriteTx
 
 SMALL = 64 * 1024  # octets that are taken apart on the event loop in under 10 ms
@@ -38,10 +38,7 @@ async def run(session: Session, request: Request, value: Append) -> Reply:
 
     def work(tx: WriteTx) -> tuple[Mailbox, list[int], tuple[bytes, ...]]:
         box = names.mailbox(session, tx, value.mailbox)
-        uids = [
-            add(tx, box.id, message, stored, now)
-            for message, stored in zip(value.messages, ready, strict=True)
-        ]
+        uids = add(tx, box.id, value.messages, ready, now)
         require_room(session, tx)
         return box, uids, names.renaming(session, tx, value.mailbox, box)
 
@@ -77,16 +74,23 @@ async def require_mailbox(session: Session, name: str, messages: Sequence[Octets
 
 
 def add(
-    tx: WriteTx, mailbox: MailboxId, message: AppendMessage, stored: NewMessage, now: int
-) -> int:
-    """Stores the message and its entry; returns the UID."""
-    return tx.add_entry(
-        mailbox,
-        tx.add_message(stored),
-        flags=message.flags,
-        keywords=message.keywords,
-        internaldate=now if message.internaldate is None else message.internaldate,
-    ).uid
+    tx: WriteTx,
+    mailbox: MailboxId,
+    messages: Sequence[AppendMessage],
+    stored: Sequence[NewMessage],
+    now: int,
+) -> list[int]:
+    """Stores the messages and their entries; returns the UIDs."""
+    entries = [
+        NewEntry(
+            tx.add_message(new),
+            now if message.internaldate is None else message.internaldate,
+            message.flags,
+            message.keywords,
+        )
+        for message, new in zip(messages, stored, strict=True)
+    ]
+    return [state.uid for state in tx.add_entries(mailbox, entries)]
 
 
 async def prepared(messages: Sequence[Octets]) -> list[NewMessage]:

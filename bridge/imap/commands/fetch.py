@@ -189,7 +189,7 @@ async def _put_together(
                     here, start = facts, len(facts.uids)
                     session.send(layout.lines(here))
                 if layout.shows_flags:
-                    view.told_flags(zip(here.uids, here.modseqs, strict=True))
+                    view.told_flags(here.uids, here.modseqs)
                 await session.flush()
                 await asyncio.sleep(0)
     finally:
@@ -311,7 +311,8 @@ async def _from_store(
             undecoded += made.undecoded
             damaged += made.damaged
             if shows_flags:
-                view.told_flags((facts.uid, facts.modseq) for facts in known[: made.covered])
+                told = known[: made.covered]
+                view.told_flags([each.uid for each in told], [each.modseq for each in told])
             last = known[made.covered].number - 2 if made.covered < len(known) else here[-1]
             start = bisect_right(positions, last)
             here = positions[start : start + ROWS]
@@ -347,7 +348,7 @@ async def _one(session: Session, view: View, asked: Asked) -> bool:
     if pieces is None:
         return False
     if Simple("FLAGS") in items:
-        view.told_flags((facts.uid, facts.modseq) for facts in known)
+        view.told_flags([each.uid for each in known], [each.modseq for each in known])
     if asked.follows(view.asked):
         piece = asked.next_piece
         if piece is None:

@@ -35,7 +35,7 @@ async def run(session: Session, request: Request, value: Replace) -> Reply:
 
     def work(tx: WriteTx) -> tuple[Mailbox, int, tuple[bytes, ...]]:
         box = names.mailbox(session, tx, value.mailbox)
-        uid = add(tx, box.id, message, stored, now)
+        (uid,) = add(tx, box.id, [message], [stored], now)
         if not tx.expunge(source, uids, only_deleted=False):
             raise No("Another device expunged the message meanwhile", b"EXPUNGEISSUED")
         # RFC 8508 3.4: what goes makes room for what comes.

@@ -59,8 +59,8 @@ async def run(session: Session, request: Request, value: Store) -> Reply:
             await tell(session, view, changed, with_uid=True, flags=False)
         return Reply("STORE completed", code)
     session.send(*view.new_keywords())
+    view.silence(stored.changed, set())  # all of it is told now
     complete = await tell(session, view, places, with_uid=request.uid)
-    view.silence(stored.changed, set())
     # RFC 2180 4.2.2; RFC 3501 6.4.8: a UID that is not there is no error. RFC 7162 3.1.3: what
     # failed the test is told in any case.
     if not complete and not request.uid:
@@ -92,7 +92,7 @@ async def tell(
         complete = complete and len(facts.uids) == sum(last - first + 1 for first, last in some)
         session.send(view.lines(facts, with_uid=with_uid, flags=flags))
         if flags:
-            view.told_flags(zip(facts.uids, facts.modseqs, strict=True))
+            view.told_flags(facts.uids, facts.modseqs)
         if len(facts.uids) == TURN:
             await session.flush()
             await asyncio.sleep(0)
