@@ -1,12 +1,14 @@
 """Opens the store of one daemon: the directory, the lock, the engine.
 
 Rules: what we make is for its owner alone (0700, 0600). One process has the store: an flock on
-`data_dir/lock`, which the kernel lets go when the process dies, however it dies.
+`data_dir/lock`, which the kernel lets go when the process dies, however it dies. That file also
+notes that a store was made here: a database that is gone or empty then is no new one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import re
@@ -21,6 +23,7 @@ from bridge.store.sqlite.engine import SqliteStore
 
 DATABASE = "popbridge.sqlite"
 LOCK = "lock"
+_MADE = b"made"
 _OCTAL = re.compile(r"\\([0-7]{3})")  # a blank in /proc/self/mounts, e.g.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre"}
 _NETWORK |= {f"fuse.{each}" for each in ("sshfs", "glusterfs", "rclone", "s3fs", "davfs")}
@@ -38,8 +41,17 @@ async def open_store(
         raise StoreError("database: PostgreSQL comes later; write `database: sqlite`.")
     if database != "sqlite":
         raise StoreError(f"database: {database!r} is not known; write `database: sqlite`.")
-    release = _prepare(data_dir)
-    return await SqliteStore.open(data_dir / DATABASE, release, now)
+    lock = _prepare(data_dir)
+    if lock.made and not _size(data_dir / DATABASE):
+        lock.release()
+        raise StoreError(
+            f"{data_dir / DATABASE} is gone or empty, and there was a store here. Bring it back "
+            "from a backup (popbridge restore FILE); or, to begin anew without all that it held, "
+            f"delete {data_dir / LOCK}."
+        )
+    store = await SqliteStore.open(data_dir / DATABASE, lock.release, now)
+    lock.note_made()
+    return store
 
 
 def engine_version() -> tuple[int, ...]:
@@ -71,42 +83,78 @@ def faults(data_dir: Path) -> list[str]:
     return check.examine(data_dir / DATABASE)
 
 
-def _prepare(data_dir: Path) -> Callable[[], None]:
-    """Directory, lock and (empty) database file. Returns what lets go of the lock."""
+class _Lock:
+    """The open file that has the flock: who holds it, and whether a store was made here.
+
+    b"4711\\nmade\\n"
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises StoreBusy, OSError."""
+        self._file = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            before = os.pread(self._file, 64, 0).split(b"\n")
+            self._take(data_dir, before[0])
+            self.made = _MADE in before[1:]
+            self._write()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _take(self, data_dir: Path, owner: bytes) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            process = owner.decode("ascii", "replace").strip() or "unknown"
+            raise StoreBusy(
+                f"Another popbridge (process {process}) works with {data_dir}. "
+                "Stop it first, or give this one a data_dir of its own."
+            ) from None
+
+    def note_made(self) -> None:
+        """A store is open, so whoever comes next is to find one."""
+        if not self.made:
+            self.made = True
+            with contextlib.suppress(OSError):  # the next one that opens it notes it
+                self._write()
+
+    def _write(self) -> None:
+        content = b"%d\n%b" % (os.getpid(), _MADE + b"\n" if self.made else b"")
+        os.pwrite(self._file, content, 0)
+        os.ftruncate(self._file, len(content))
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+def _prepare(data_dir: Path) -> _Lock:
+    """Directory, lock and, where none was made yet, an empty database file."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _Lock(data_dir)
     except OSError as error:
         raise StoreError(
             f"data_dir: {data_dir} cannot be used: {error.strerror}. Make it writable for the "
             "user that runs popbridge, or name another directory."
         ) from error
     try:
-        _take(lock, data_dir)
-        # SQLite gives its -wal and -shm the mode of the database file.
-        os.close(os.open(data_dir / DATABASE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not lock.made:
+            # SQLite gives its -wal and -shm the mode of the database file.
+            os.close(os.open(data_dir / DATABASE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        os.close(lock)
+        lock.release()
         raise StoreError(
             f"data_dir: {data_dir / DATABASE} cannot be written: {error.strerror}."
         ) from error
-    except StoreBusy:
-        os.close(lock)
-        raise
-    return lambda: os.close(lock)
+    return lock
 
 
-def _take(lock: int, data_dir: Path) -> None:
+def _size(database: Path) -> int:
+    """Octets of the file; 0 where it is gone."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise StoreBusy(
-            f"Another popbridge (process {owner}) works with {data_dir}. "
-            "Stop it first, or give this one a data_dir of its own."
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+        return database.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 async def restore_store(
@@ -118,7 +166,7 @@ async def restore_store(
     Raises StoreBusy while a process has the store, SchemaTooNew, StoreDamaged, StoreError; then
     nothing has changed.
     """
-    release = _prepare(data_dir)
+    lock = _prepare(data_dir)
     try:
         database = data_dir / DATABASE
         if not replace and await asyncio.to_thread(holds_mail, database):
@@ -127,4 +175,4 @@ async def restore_store(
             )
         return await asyncio.to_thread(restore, backup, database, int(now()))
     finally:
-        release()
+        lock.release()

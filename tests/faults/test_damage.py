@@ -3,9 +3,9 @@
     POPBRIDGE_FLIPS=all pytest -n 2 tests/faults/test_damage.py -s
 
 One bit in a page is turned over, each page in turn (in the suite some are drawn); the log or its
-index is gone; half of the file is. A daemon starts on what is left, or says why not. Whatever a
-device is shown has its right bytes; what has not is refused. `popbridge doctor --verify` reports
-what was damaged, unless it was a bit that nobody uses.
+index is gone; half of the file is, or all of it. A daemon starts on what is left, or says why not.
+Whatever a device is shown has its right bytes; what has not is refused. `popbridge doctor --verify`
+reports what was damaged, unless it was a bit that nobody uses.
 """
 
 from __future__ import annotations
@@ -124,9 +124,17 @@ def halved(data: Path) -> None:
     os.truncate(data / DATABASE, (data / DATABASE).stat().st_size // 2)
 
 
+def emptied(data: Path) -> None:
+    os.truncate(data / DATABASE, 0)
+
+
+def gone(data: Path) -> None:
+    (data / DATABASE).unlink()
+
+
 @pytest.mark.case("D007")
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("damage", [without_log, without_index, halved])
+@pytest.mark.parametrize("damage", [without_log, without_index, halved, emptied, gone])
 async def test_a_file_that_is_gone_or_cut(
     tmp_path: Path, nursery: Nursery, damage: Callable[[Path], None]
 ) -> None:
@@ -146,4 +154,6 @@ async def test_a_file_that_is_gone_or_cut(
         assert (reported, end) == ([], "all shown")
     else:
         assert reported or end in ("all shown", "refused to start")
+    if damage in (emptied, gone):  # and never taken for a new one
+        assert end == "refused to start"
     figures.note("files of the store gone or cut", tried=1, corrupt=0)

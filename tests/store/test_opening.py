@@ -13,7 +13,7 @@ import pytest
 
 from bridge.store import migrate
 from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
-from bridge.store.opening import DATABASE, LOCK, open_store
+from bridge.store.opening import DATABASE, LOCK, open_store, restore_store
 from bridge.store.sqlite.connection import connect, upgrade
 
 HOLDER = """
@@ -96,6 +96,41 @@ async def test_a_file_that_is_not_ours(tmp_path: Path, content: bytes | None, te
     for _ in range(2):
         with pytest.raises(StoreError, match=text):
             await open_store(tmp_path)
+
+
+@pytest.mark.parametrize("left", [None, b""])
+async def test_a_store_that_is_gone_is_not_a_new_one(tmp_path: Path, left: bytes | None) -> None:
+    """Whoever polled into an empty one would show all mail anew, and lose flags and folders."""
+    store = await open_store(tmp_path)
+    await store.write(lambda tx: tx.ensure_login("a"))
+    await store.backup(tmp_path / "backup")
+    await store.close()
+    database = tmp_path / DATABASE
+    database.unlink() if left is None else database.write_bytes(left)
+    log = tmp_path / f"{DATABASE}-wal"
+    log.write_bytes(b"the log of what is gone")
+    for _ in range(2):  # the note stays
+        with pytest.raises(StoreError, match=r"gone or empty.*popbridge restore"):
+            await open_store(tmp_path)
+    assert (database.read_bytes() if database.exists() else None) == left
+    await restore_store(tmp_path, tmp_path / "backup")
+    (aside,) = [name for name in os.listdir(tmp_path) if "-wal.before-restore-" in name]
+    assert (tmp_path / aside).read_bytes() == b"the log of what is gone"
+    store = await open_store(tmp_path)
+    assert await store.read(lambda tx: tx.login("a")) is not None
+    await store.close()
+    database.unlink()
+    (tmp_path / LOCK).unlink()  # as the error says
+    store = await open_store(tmp_path)
+    assert await store.read(lambda tx: tx.login("a")) is None
+    await store.close()
+
+
+async def test_a_start_that_was_killed_before_there_was_a_store_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_bytes(b"4711\n")
+    (tmp_path / DATABASE).touch()
+    await (await open_store(tmp_path)).close()
+    assert (tmp_path / LOCK).read_bytes() == b"%d\nmade\n" % os.getpid()
 
 
 async def test_a_directory_that_cannot_be(tmp_path: Path) -> None:

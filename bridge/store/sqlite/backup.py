@@ -152,14 +152,16 @@ def _counter(database: Path) -> int:
 
 def _set_aside(database: Path, now: int) -> None:
     """A second name for what is there, so that at no instant there is nothing."""
-    if not database.exists():
-        return
     log = Path(f"{database}-wal")
+    there = database.exists() and database.stat().st_size
     if log.exists() and log.stat().st_size:
-        raise StoreError(f"{log} is not empty: another program has the database open.")
+        if there:
+            raise StoreError(f"{log} is not empty: another program has the database open.")
+        # Of a database that is gone; SQLite would take it for the log of the new one.
+        log.rename(f"{log}.before-restore-{now}")
     for left in (log, Path(f"{database}-shm")):
         left.unlink(missing_ok=True)
-    if database.stat().st_size:
+    if there:
         os.link(database, f"{database}.before-restore-{now}")
 
 
