@@ -51,6 +51,8 @@ REACHED = {
     "FETCH_READY": "imap/test_answers.py::test_the_longest_unused_goes_when_it_is_too_much",
     "FETCH_READY_ENTRY": "imap/test_answers.py::test_what_is_large_is_not_kept",
     "READ_AHEAD": "imap/test_ahead.py::test_the_oldest_goes",
+    "READ_AHEAD_OCTETS": "imap/test_ahead.py::test_no_more_than_the_octets_of_a_visit",
+    "READ_AHEAD_MESSAGES": "imap/test_ahead.py::test_message_by_message",
     "ORDERS": "imap/test_mailboxes.py::test_only_so_many_orders_are_kept",
     "RESTING_MAILBOXES": "imap/test_mailboxes.py::test_only_so_many_mailboxes_rest",
     "RESTING_OCTETS": "imap/test_mailboxes.py::test_only_so_much_memory_rests",

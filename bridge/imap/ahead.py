@@ -2,8 +2,9 @@
 finds in memory what it asks for next.
 
 Rules:
-- Nothing is read before a device went on as foreseen once; then a chunk (`limits.CHUNK`) at a time,
-  for `limits.READ_AHEAD` messages in all. The oldest goes first.
+- Nothing is read before a device went on as foreseen once; then several messages, or a piece of
+  one, in one visit to the store: `limits.READ_AHEAD_OCTETS` at most, of `limits.READ_AHEAD` visits
+  in all. The oldest goes first.
 - Nothing is invalidated: a mailbox never gives a UID twice, and what is held of a message never
   changes. Whether the message is still there the mailbox knows, and is asked first.
 - What cannot be read ahead is no error: it is read when it is asked for.
@@ -12,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -21,7 +22,7 @@ from bridge.imap.fetchitems import span_of
 from bridge.imap.protocol.fetch import Item, Section, Simple
 from bridge.mime.section import Span
 from bridge.model import EntryRow, MailboxId, MessageId
-from bridge.store.api import Columns, ReadTx, Store, StoreError
+from bridge.store.api import Columns, ReadTx, Store, StoreDamaged, StoreError
 
 Key: TypeAlias = tuple[MailboxId, int]  # and UID
 
@@ -48,6 +49,10 @@ class Held:
 
     def holds(self, span: Span) -> bool:
         return self.first <= span.start and span.end <= self.first + len(self.held)
+
+
+Visit: TypeAlias = "asyncio.Task[dict[int, Held]]"
+"""What one visit to the store reads, by UID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,43 +103,86 @@ class Ahead:
     """What is in memory, or being read, for all sessions of the process."""
 
     def __init__(self) -> None:
-        self._reading: dict[Key, asyncio.Task[Held | None]] = {}  # the oldest is the first
+        self._visits: dict[Visit, tuple[Key, ...]] = {}  # the oldest is the first
+        self._reading: dict[Key, Visit] = {}
 
     async def find(self, box: MailboxId, uid: int, wanted: tuple[Columns, ...]) -> Held | None:
         """What is held of the message, with at least these columns."""
-        reading = self._reading.get((box, uid))
+        visit = self._reading.get((box, uid))
+        if visit is None:
+            return None
         # Shielded: another session may wait for the same.
-        held = None if reading is None else await asyncio.shield(reading)
+        there = visit.result() if visit.done() else await asyncio.shield(visit)
+        held = there.get(uid)
         return held if held is not None and set(wanted) <= set(held.columns) else None
 
+    def foresees(self, box: MailboxId, uid: int) -> bool:
+        """Whether the message is held, or being read."""
+        visit = self._reading.get((box, uid))
+        return visit is not None and (not visit.done() or uid in visit.result())
+
     def read(
-        self, store: Store, box: MailboxId, uid: int, section: Section, wanted: tuple[Columns, ...]
+        self,
+        store: Store,
+        box: MailboxId,
+        uids: Sequence[int],
+        section: Section,
+        wanted: tuple[Columns, ...],
     ) -> None:
-        """Begins to read what the section shows; where that is a piece, all up to the next border
-        of chunks, which SQLite reads anyway. Nothing where it is more than a chunk."""
+        """Begins to read, in one visit to the store, what the section shows of these (rising)
+        UIDs, as far as `limits.READ_AHEAD_OCTETS` reach. Where that is a piece, all up to a border
+        of chunks, which SQLite reads anyway. Nothing of what shows more than a chunk."""
 
-        def work(tx: ReadTx) -> Held | None:
-            rows = tx.rows(box, [(uid, uid)], wanted)
-            span = span_of(section, rows[0]) if rows else None
-            if span is None:
-                return None
-            if section.partial is not None:
-                whole = span_of(replace(section, partial=None), rows[0]) or span
-                border = -(-span.end // limits.CHUNK) * limits.CHUNK
-                most = max(span.start + limits.CHUNK, span.end)
-                span = Span(span.start, min(border, whole.end, most))
-            if span.end - span.start > limits.CHUNK:
-                return None
-            octets = tx.octets(rows[0].message_id, span.start, span.end)
-            return Held(rows[0], wanted, span.start, octets)
+        def work(tx: ReadTx) -> dict[int, Held]:
+            found: dict[int, Held] = {}
+            room = limits.READ_AHEAD_OCTETS
+            for row in tx.rows(box, intervals(uids), wanted):
+                span = _foreseen(section, row)
+                if span is None:
+                    continue
+                room -= span.end - span.start
+                if room < 0 and found:
+                    break
+                try:
+                    octets = tx.octets(row.message_id, span.start, span.end)
+                except StoreDamaged:
+                    continue  # whoever asks for it is told
+                found[row.uid] = Held(row, wanted, span.start, octets)
+            return found
 
-        async def quietly() -> Held | None:
+        async def quietly() -> dict[int, Held]:
             try:
                 return await store.read(work)
             except StoreError:
-                return None
+                return {}
 
-        self._reading.pop((box, uid), None)  # to stand last
-        self._reading[box, uid] = asyncio.create_task(quietly())
-        while len(self._reading) > limits.READ_AHEAD:
-            del self._reading[next(iter(self._reading))]
+        visit = asyncio.create_task(quietly())
+        self._visits[visit] = keys = tuple((box, uid) for uid in uids)
+        self._reading.update(dict.fromkeys(keys, visit))
+        while len(self._visits) > limits.READ_AHEAD:
+            oldest = next(iter(self._visits))
+            for key in self._visits.pop(oldest):
+                if self._reading[key] is oldest:
+                    del self._reading[key]
+
+
+def _foreseen(section: Section, row: EntryRow) -> Span | None:
+    """What is read of the message for a device that takes this section of it."""
+    span = span_of(section, row)
+    if span is None or section.partial is None:
+        return span if span and span.end - span.start <= limits.CHUNK else None
+    whole = span_of(replace(section, partial=None), row) or span
+    border = (span.start + limits.READ_AHEAD_OCTETS) // limits.CHUNK * limits.CHUNK
+    span = Span(span.start, max(span.end, min(border, whole.end)))
+    return span if span.end - span.start <= limits.READ_AHEAD_OCTETS else None
+
+
+def intervals(uids: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising UIDs as closed intervals."""
+    out: list[tuple[int, int]] = []
+    for uid in uids:
+        if out and out[-1][1] == uid - 1:
+            out[-1] = out[-1][0], uid
+        else:
+            out.append((uid, uid))
+    return out

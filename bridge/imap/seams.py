@@ -83,7 +83,10 @@ class Wire(Protocol):
     private: bool  # TLS, or the peer is this very machine
     peer: str  # address for the log and for counting failed logins
 
-    def write(self, octets: bytes) -> None: ...
+    def write(self, *pieces: bytes) -> None:
+        """Octets in one go, however many pieces they are in."""
+        ...
+
     async def drain(self) -> None:
         """Waits until the peer has taken most of what was written. Raises Disconnected when it
         is gone, or takes nothing for `limits.IMAP_WRITE_SECONDS`."""

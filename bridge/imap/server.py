@@ -237,11 +237,16 @@ class Link(asyncio.Protocol):
 
     # --- the Wire -----------------------------------------------------------------------
 
-    def write(self, octets: bytes) -> None:
-        if self._transport is not None:
-            if self._deflate is not None:
-                octets = self._deflate.compress(octets)
-            self._transport.write(octets)
+    def write(self, *pieces: bytes) -> None:
+        if self._transport is None:
+            return
+        if self._deflate is not None:
+            pieces = tuple(map(self._deflate.compress, pieces))
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        else:
+            # One system call for all of them, and one wake-up of the peer.
+            self._transport.writelines(pieces)
 
     @property
     def compressed(self) -> bool:

@@ -512,8 +512,7 @@ class Session:
         if self._out:
             out, self._out = self._out, []
             self._queued = 0
-            for octets in out if len(out) == 1 else _gathered(out):
-                self.wire.write(octets)
+            self.wire.write(*(out if len(out) == 1 else _gathered(out)))
 
     async def send_many(self, responses: Iterable[bytes]) -> None:
         """Queues any number of responses, or pieces of them; every now and then waits for a slow

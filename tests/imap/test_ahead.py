@@ -14,7 +14,7 @@ from bridge import limits
 from bridge.imap.ahead import Ahead, Asked, Held, NotHeld
 from bridge.imap.protocol.fetch import Item, Section, Simple
 from bridge.model import EntryRow, MailboxId, MessageId
-from bridge.store.api import ReadTx, Store, StoreError, WriteTx
+from bridge.store.api import ReadTx, Store, StoreDamaged, StoreError, WriteTx
 from tests.support.endpoint import PASSWORD, Endpoint
 from tests.support.imap_client import Client, Server
 from tests.support.messages import new_message
@@ -75,15 +75,18 @@ async def literal(client: Client, command: str) -> bytes:
     return found
 
 
-async def test_message_by_message(endpoint: Endpoint, reads: list[None]) -> None:
-    """From the third on each is there when it is asked for, and none was read twice."""
-    messages = [message(number) for number in range(6)]
+async def test_message_by_message(
+    endpoint: Endpoint, reads: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the third on each is there when it is asked for, several of one visit."""
+    monkeypatch.setattr(limits, "READ_AHEAD_MESSAGES", 4)
+    messages = [message(number) for number in range(12)]
     await store(endpoint, *messages)
     client = await opened(endpoint)
     reads.clear()
     for number, octets in enumerate(messages, 1):
         assert await literal(client, f"FETCH {number} (FLAGS BODY.PEEK[])") == octets
-    assert len(reads) == len(messages)
+    assert len(reads) == 2 + 3
     client.close()
 
 
@@ -97,8 +100,8 @@ async def test_piece_by_piece(endpoint: Endpoint, reads: list[None]) -> None:
         for start in range(0, len(octets), PIECE)
     ]
     assert b"".join(pieces) == octets
-    # Two to see how it goes on; then what each chunk has left.
-    assert len(reads) == 2 + -(-len(octets) // limits.CHUNK)
+    # Two to see how it goes on; then what each visit reaches.
+    assert len(reads) == 2 + -(-len(octets) // limits.READ_AHEAD_OCTETS)
     client.close()
 
 
@@ -200,12 +203,14 @@ class Rows:
         return work(cast(ReadTx, self))
 
     def rows(self, box: MailboxId, uids: list[tuple[int, int]], columns: object) -> list[EntryRow]:
-        ((uid, _),) = uids
-        if uid >= 100:
+        ((first, last),) = uids
+        if last >= 100:
             raise StoreError("broken")
-        return [EntryRow(uid, MessageId(uid), 10, 0, 0)]
+        return [EntryRow(uid, MessageId(uid), 10, 0, 0) for uid in range(first, last + 1)]
 
     def octets(self, message: MessageId, start: int, end: int) -> bytes:
+        if message == 50:
+            raise StoreDamaged("not what came")
         return b"0123456789"[start:end]
 
 
@@ -213,18 +218,42 @@ async def test_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "READ_AHEAD", 2)
     ahead, rows = Ahead(), cast(Store, Rows())
     for uid in (1, 2, 1, 3):
-        ahead.read(rows, BOX, uid, WHOLE, ())
+        ahead.read(rows, BOX, [uid], WHOLE, ())
     there = [await ahead.find(BOX, uid, ()) is not None for uid in (1, 2, 3)]
+    assert there == [True, False, True]
+
+
+async def test_no_more_than_the_octets_of_a_visit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "READ_AHEAD_OCTETS", 25)
+    ahead, rows = Ahead(), cast(Store, Rows())
+    ahead.read(rows, BOX, [1, 2, 3, 4], WHOLE, ())
+    # What is being read is waited for; what was left out is not there.
+    assert ahead.foresees(BOX, 3)
+    there = [await ahead.find(BOX, uid, ()) is not None for uid in (1, 2, 3, 4)]
+    assert there == [True, True, False, False]
+    assert [ahead.foresees(BOX, uid) for uid in (1, 2, 3, 4)] == there
+
+
+async def test_a_damaged_message_does_not_hide_the_others() -> None:
+    ahead, rows = Ahead(), cast(Store, Rows())
+    ahead.read(rows, BOX, [49, 50, 51], WHOLE, ())
+    there = [await ahead.find(BOX, uid, ()) is not None for uid in (49, 50, 51)]
     assert there == [True, False, True]
 
 
 async def test_no_more_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHUNK", 4)
+    monkeypatch.setattr(limits, "READ_AHEAD_OCTETS", 8)
     ahead, rows = Ahead(), cast(Store, Rows())
-    ahead.read(rows, BOX, 1, WHOLE, ())
+    ahead.read(rows, BOX, [1], WHOLE, ())
     assert await ahead.find(BOX, 1, ()) is None
-    for first, length, octets in ((1, 2, b"123"), (3, 2, b"3456"), (8, 2, b"89"), (9, 9, b"9")):
-        ahead.read(rows, BOX, 1, piece(first, length), ())
+    for first, length, octets in (
+        (1, 2, b"1234567"),
+        (3, 2, b"34567"),
+        (3, 7, b"3456789"),
+        (9, 9, b"9"),
+    ):
+        ahead.read(rows, BOX, [1], piece(first, length), ())
         held = await ahead.find(BOX, 1, ())
         assert held is not None
         assert held.held == octets
@@ -232,13 +261,13 @@ async def test_no_more_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_cannot_be_read_is_not_there() -> None:
     ahead, rows = Ahead(), cast(Store, Rows())
-    ahead.read(rows, BOX, 100, WHOLE, ())
+    ahead.read(rows, BOX, [100], WHOLE, ())
     assert await ahead.find(BOX, 100, ()) is None
 
 
 async def test_other_columns_are_not_there() -> None:
     ahead, rows = Ahead(), cast(Store, Rows())
-    ahead.read(rows, BOX, 1, WHOLE, ("envelope", "parts"))
+    ahead.read(rows, BOX, [1], WHOLE, ("envelope", "parts"))
     async with asyncio.timeout(5):
         assert await ahead.find(BOX, 1, ("parts",)) is not None
         assert await ahead.find(BOX, 1, ("header",)) is None

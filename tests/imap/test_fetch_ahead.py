@@ -33,10 +33,9 @@ class Traffic:
             return await read(work)
 
         class Noted(Link):
-            def write(self, octets: bytes) -> None:
-                if len(octets) > 1000:
-                    events.append(len(octets))
-                super().write(octets)
+            def write(self, *pieces: bytes) -> None:
+                events.extend(size for size in map(len, pieces) if size > 1000)
+                super().write(*pieces)
 
         monkeypatch.setattr(endpoint.store, "read", noted_read)
         (link,) = endpoint.server._links

@@ -68,9 +68,9 @@ async def test_pipelined_commands_share_a_write(tmp_path: Path) -> None:
         written: list[bytes] = []
         write = session.wire.write
 
-        def count(octets: bytes) -> None:
-            written.append(octets)
-            write(octets)
+        def count(*pieces: bytes) -> None:
+            written.append(b"".join(pieces))
+            write(*pieces)
 
         session.wire.write = count  # type: ignore[method-assign]
         lines = [f"b{number} STATUS INBOX (MESSAGES)\r\n" for number in range(50)]
@@ -93,9 +93,9 @@ async def test_an_answer_does_not_wait_for_the_next_command(tmp_path: Path) -> N
         write, read = session.wire.write, core.store.read
         written: list[bytes] = []
 
-        def note(octets: bytes) -> None:
-            written.append(octets)
-            write(octets)
+        def note(*pieces: bytes) -> None:
+            written.append(b"".join(pieces))
+            write(*pieces)
 
         session.wire.write = note  # type: ignore[method-assign]
 

@@ -157,9 +157,9 @@ async def test_a_slow_reader_of_a_large_message_costs_bounded_memory(endpoint: E
     class Watched(Link):
         """What the link is from now on."""
 
-        def write(self, octets: bytes) -> None:
+        def write(self, *pieces: bytes) -> None:
             nonlocal largest
-            super().write(octets)
+            super().write(*pieces)
             if self._transport is not None:
                 largest = max(largest, self._transport.get_write_buffer_size())
 
@@ -192,9 +192,9 @@ async def test_many_sections_of_one_message_cost_bounded_memory(endpoint: Endpoi
     class Watched(Link):
         """What the link is from now on."""
 
-        def write(self, octets: bytes) -> None:
-            super().write(octets)
-            pieces.append(len(octets))
+        def write(self, *several: bytes) -> None:
+            super().write(*several)
+            pieces.extend(map(len, several))
 
     link.__class__ = Watched
     sections = " ".join(f"BODY.PEEK[]<{at}.250000>" for at in range(limits.IMAP_FETCH_SECTIONS))

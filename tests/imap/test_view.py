@@ -53,8 +53,8 @@ class Ear:
     def __init__(self) -> None:
         self.heard = b""
 
-    def write(self, octets: bytes) -> None:
-        self.heard += octets
+    def write(self, *pieces: bytes) -> None:
+        self.heard += b"".join(pieces)
 
     def write_last(self, octets: bytes) -> None:
         self.heard += octets

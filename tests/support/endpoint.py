@@ -184,7 +184,8 @@ class _Wire:
         while self._deflate is not None and self._deflate.pending:
             self.session.receive(self._deflate.inflate(65536))
 
-    def write(self, octets: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
+        octets = b"".join(pieces)
         self.reader.feed_data(octets if self._deflate is None else self._deflate.compress(octets))
 
     async def drain(self) -> None:

@@ -53,9 +53,10 @@ class Pipe:
         self.lost: Callable[[], None] = lambda: None
         self.broken = False
 
-    def write(self, octets: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         if self.broken:
             return
+        octets = b"".join(pieces)
         if self.left is not None:
             octets = octets[: self.left]
             self.left -= len(octets)

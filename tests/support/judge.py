@@ -68,9 +68,9 @@ def judged() -> Iterator[list[str]]:
                 rejected.append(str(error))
         return ear
 
-    def written(link: Link, octets: bytes) -> None:
-        hear(link, octets)
-        write(link, octets)
+    def written(link: Link, *pieces: bytes) -> None:
+        hear(link, b"".join(pieces))
+        write(link, *pieces)
 
     def written_last(link: Link, octets: bytes) -> None:
         ear = hear(link, octets)

@@ -15,7 +15,7 @@ from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
 from bridge import limits
-from bridge.imap.ahead import Asked, NotHeld
+from bridge.imap.ahead import Asked, NotHeld, intervals
 from bridge.imap.answers import Fixed, Layout
 from bridge.imap.commands.select import vanished
 from bridge.imap.fetchitems import (
@@ -48,8 +48,10 @@ from bridge.store.api import Columns, NoSuchMailbox, ReadTx, StoreDamaged, Store
 T = TypeVar("T")
 
 ROWS = 256  # messages whose rows are in memory at once
+FIRST_ROWS = 16  # of these, where the messages may be large
 TURN = 2 * ROWS  # messages whose answers are put together before others have their turn
 OCTETS = 1024 * 1024  # of answer that ends a slice early
+AHEAD = 4  # messages that are still held when the next ones are read
 
 
 async def run(session: Session, request: Request, value: Fetch) -> Reply:
@@ -248,7 +250,7 @@ class _FixedReader:
         box, items, wanted = self._box, self._items, self._columns
 
         def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
-            rows = tx.rows(box, _ranges(uids), wanted)
+            rows = tx.rows(box, intervals(uids), wanted)
             made: dict[int, bytes] = {}
             octets = 0
             for row, fixed in zip(rows, short(rows, items, tx), strict=True):
@@ -302,7 +304,8 @@ async def _from_store(
         work = _slice_of(view.mailbox.id, known, wanted, items)
         return known, await session.services.store.read(work)
 
-    here = positions[:ROWS]
+    most = FIRST_ROWS
+    here = positions[:most]
     ahead: asyncio.Task[tuple[list[Known], Slice]] | None = None
     try:
         while here:
@@ -315,9 +318,12 @@ async def _from_store(
                 view.told_flags([each.uid for each in told], [each.modseq for each in told])
             last = known[made.covered].number - 2 if made.covered < len(known) else here[-1]
             start = bisect_right(positions, last)
-            here = positions[start : start + ROWS]
+            # Rows whose octets do not come into the slice are read again for the next one.
+            most = min(2 * made.covered, ROWS)
+            here = positions[start : start + most]
             ahead = await _started(read(here)) if here else None
             await _send(session, made.pieces)
+            await session.flush()
     finally:
         if ahead is not None:
             ahead.cancel()
@@ -352,13 +358,23 @@ async def _one(session: Session, view: View, asked: Asked) -> bool:
     if asked.follows(view.asked):
         piece = asked.next_piece
         if piece is None:
-            if asked.position + 1 < len(view.uids):
-                ahead.read(store, box, view.uids[asked.position + 1], asked.section, wanted)
+            _look_ahead(session, view, asked)
         elif held is None or not ((span := span_of(piece, held.row)) and held.holds(span)):
-            ahead.read(store, box, uid, piece, wanted)
+            ahead.read(store, box, [uid], piece, wanted)
     view.asked = asked
     await _send(session, pieces)
     return True
+
+
+def _look_ahead(session: Session, view: View, asked: Asked) -> None:
+    """The messages after this one are read while the last of those that are held are asked for."""
+    ahead, box = session.services.ahead, view.mailbox.id
+    first = asked.position + 1
+    for start, uid in enumerate(view.uids[first : first + AHEAD], first):
+        if not ahead.foresees(box, uid):
+            coming = view.uids[start : start + limits.READ_AHEAD_MESSAGES]
+            ahead.read(session.services.store, box, coming, asked.section, columns(asked.items))
+            return
 
 
 def _slice_of(
@@ -372,7 +388,7 @@ def _slice_of(
 
     def work(tx: ReadTx) -> Slice:
         uids = [facts.uid for facts in known]
-        rows = {row.uid: row for row in tx.rows(box, _ranges(uids), wanted)}
+        rows = {row.uid: row for row in tx.rows(box, intervals(uids), wanted)}
         pieces: list[Piece] = []
         octets = covered = missing = undecoded = damaged = 0
         for facts in known:
@@ -400,19 +416,9 @@ def _slice_of(
     return work
 
 
-def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
-    """Rising UIDs as closed intervals."""
-    out: list[tuple[int, int]] = []
-    for uid in uids:
-        if out and out[-1][1] == uid - 1:
-            out[-1] = out[-1][0], uid
-        else:
-            out.append((uid, uid))
-    return out
-
-
 async def _send(session: Session, pieces: Sequence[Piece]) -> None:
-    """Queues the pieces; long stretches are read and sent chunk by chunk."""
+    """Queues the pieces; long stretches are read and sent chunk by chunk. What is queued in the end
+    may leave together with the tagged response."""
     for piece in pieces:
         if isinstance(piece, bytes):
             session.send(piece)
@@ -420,7 +426,6 @@ async def _send(session: Session, pieces: Sequence[Piece]) -> None:
             await _send_stretch(session, piece)
         else:
             await _send_decoded(session, piece)
-    await session.flush()
 
 
 async def _send_stretch(session: Session, piece: Stretch) -> None:
