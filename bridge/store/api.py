@@ -199,6 +199,11 @@ class ReadTx(Protocol):
         ...
 
     def message_by_digest(self, digest: bytes) -> MessageId | None: ...
+    def damaged_items(self, account: AccountId) -> Sequence[tuple[int, bytes]]:
+        """(id, UIDL) of items whose stored bytes were found to be others since the start, and whose
+        UIDL nothing else has taken."""
+        ...
+
     def watched(self, account: AccountId) -> int:
         """The account's own clock: seconds between successful polls, a day at most for each, so
         that a wall clock that jumps moves it little."""
@@ -310,6 +315,11 @@ class WriteTx(ReadTx, Protocol):
     # entries
     def add_message(self, message: NewMessage) -> MessageId:
         """Stores the bytes once: a message with this digest is found, not stored again."""
+        ...
+
+    def mend_message(self, message: NewMessage) -> bool:
+        """Writes bytes and structure anew where what is stored under this digest was found to be
+        damaged: the same message, with all its entries. False where there is nothing to mend."""
         ...
 
     def add_entry(

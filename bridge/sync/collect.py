@@ -262,6 +262,10 @@ class Collector:
             for fetched in batch:
                 await self._settle([fetched])
             return
+        if settled.mended:
+            get_logger(account=self.account.address).warning(
+                "damaged messages are whole again", messages=settled.mended
+            )
         self.known.absorb(settled.known)
         self.doubted_items |= settled.doubted_items
         self.doubted_bytes |= settled.doubted_bytes

@@ -286,7 +286,8 @@ class Poller:
         wants_all = policy.deletes or memory.tracks_devices or session.degraded
 
         def look(tx: ReadTx) -> tuple[Work, Sequence[int]]:
-            called = "" if wants_all else quiet.name(listing)
+            damaged = _to_mend(listing, tx.damaged_items(account.id))
+            called = "" if wants_all or damaged else quiet.name(listing)
             if called and called == memory.quiet and now < memory.quiet_until:
                 known = Deliveries((), ())
                 return Work(
@@ -303,7 +304,7 @@ class Poller:
                 ), ()
             items = tx.maildrop(account.id, brief=True)
             again = short.due(memory.short, items)
-            doubted = memory.items | again
+            doubted = memory.items | again | damaged
             if memory.unnoted:
                 doubted |= trust.unnoted(listing, items)
             todo = plan(listing, items, now, doubted, sizes_lie=memory.sizes_lie)
@@ -322,7 +323,7 @@ class Poller:
             )
             work.shorts = {(i.uidl, i.size): i.digest for i in items if i.id in again}
             work.probe = probe
-            if not (again or probe or memory.items or memory.backlog or memory.alarm):
+            if not (again or probe or damaged or memory.items or memory.backlog or memory.alarm):
                 work.quiet = called if quiet.is_settled(todo) else ""
             return work, forgettable(tx, todo.forget, now)
 
@@ -445,3 +446,11 @@ def _facts(listing: Sequence[ListedItem]) -> MaildropFacts:
     return MaildropFacts(
         len(listing), sum(item.size or 0 for item in listing), len(ids) == len(listing)
     )
+
+
+def _to_mend(listing: Sequence[ListedItem], damaged: Sequence[tuple[int, bytes]]) -> frozenset[int]:
+    """Those of the damaged items that the provider still lists."""
+    if not damaged:
+        return frozenset()
+    listed = {line.uidl for line in listing}
+    return frozenset(number for number, uidl in damaged if uidl in listed)

@@ -8,6 +8,7 @@ Rules:
 - A line that was answered with as many octets as LIST told of another one is settled with that
   size, so that the next listing disagrees and it is fetched once more: a wrong answer must not
   hide a message for ever, not even when the provider removed the one that was sent instead.
+- A message that was found damaged is written anew where its very bytes come once more.
 - What a person imported before the account brought it is that message, with its place, flags and
   bytes: no second entry.
 """
@@ -78,6 +79,7 @@ class Settled:
     unchanged: frozenset[int] = frozenset()  # numbers of lines that are what their UIDL was
     others: frozenset[int] = frozenset()  # numbers of lines that are something else
     mistaken: tuple[ListedItem, ...] = ()  # lines for which the server sent another message
+    mended: int = 0  # messages that were damaged, and are whole again
 
     @property
     def doubts(self) -> int:
@@ -102,7 +104,7 @@ def settle(
     fresh = False
     mailbox: Mailbox | None = None
     arrived: list[NewEntry] = []  # whose entries are not made yet
-    new = relinked = 0
+    new = relinked = mended = 0
     doubted_items: set[int] = set()
     doubted_bytes: set[tuple[bytes | None, bytes]] = set()
     unchanged: set[int] = set()
@@ -152,6 +154,10 @@ def settle(
             continue
         if isinstance(verdict, Ours):
             delivery, item_id = verdict.digest, verdict.item_id
+            if delivery == digest and tx.mend_message(
+                NewMessage(fetched.octets, digest, structure)
+            ):
+                mended += 1
             if verdict.mistaken:
                 tx.forget_items(verdict.mistaken)
         else:
@@ -199,6 +205,7 @@ def settle(
         frozenset(unchanged),
         frozenset(others),
         tuple(mistaken),
+        mended,
     )
 
 

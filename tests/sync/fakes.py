@@ -61,6 +61,9 @@ class FakeTx:
         self.messages.setdefault(message.digest, message.octets[:])
         return MessageId(list(self.messages).index(message.digest))
 
+    def mend_message(self, message: NewMessage) -> bool:
+        return False
+
     def add_entries(self, mailbox: MailboxId, entries: Sequence[NewEntry]) -> Sequence[EntryState]:
         first = len(self.entries) + 1
         self.entries += [list(self.messages)[entry.message] for entry in entries]

@@ -296,7 +296,7 @@ class SqliteStore:
     ) -> None:
         """One job in its savepoint. Raises sqlite3.Error when the transaction is lost."""
         db.execute("SAVEPOINT job")
-        tx = SqliteWrite(db, self._keywords, self._now)
+        tx = SqliteWrite(db, self._keywords, self._now, self._proofs)
         try:
             outcome.result = job.work(tx)
             tx.finish()

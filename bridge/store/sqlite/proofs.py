@@ -15,6 +15,7 @@ class Proofs:
 
     def __init__(self) -> None:
         self._bits = bytearray()
+        self.damaged: frozenset[MessageId] = frozenset()
 
     def __contains__(self, message: MessageId) -> bool:
         at = message >> 3
@@ -25,3 +26,11 @@ class Proofs:
         if at >= len(self._bits):
             self._bits.extend(bytes(at + 1024 - len(self._bits)))
         self._bits[at] |= 1 << (message & 7)
+
+    def refute(self, message: MessageId) -> None:
+        """It has other bytes than it came with."""
+        self.damaged |= {message}
+
+    def forget(self, message: MessageId) -> None:
+        """Its bytes were written anew: they are looked at when they are read next."""
+        self.damaged -= {message}

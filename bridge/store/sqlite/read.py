@@ -437,9 +437,11 @@ class SqliteRead:
         ):
             content.update(octets)
         if content.digest() != row[0]:
+            proofs.refute(message)
             raise StoreDamaged(
-                "The message is damaged: its bytes are not those that came. `popbridge doctor "
-                "--verify` says what else is."
+                "The message is damaged: its bytes are not those that came. The next poll fetches "
+                "it again, where the provider still has it; `popbridge doctor --verify` says what "
+                "else is damaged."
             )
         proofs.add(message)
 
@@ -484,6 +486,19 @@ class SqliteRead:
     def message_by_digest(self, digest: bytes) -> MessageId | None:
         row = self._one("SELECT id FROM message WHERE digest = ?", (digest,))
         return MessageId(row[0]) if row else None
+
+    def damaged_items(self, account: AccountId) -> Sequence[tuple[int, bytes]]:
+        if self._proofs is None or not self._proofs.damaged:
+            return ()
+        rows = self._all(
+            """SELECT i.id, i.uidl FROM maildrop_item AS i JOIN message AS m ON m.digest = i.digest
+            WHERE i.account_id = ? AND i.uidl IS NOT NULL
+            AND m.id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+                SELECT 1 FROM maildrop_item AS later WHERE later.account_id = i.account_id
+                AND later.uidl = i.uidl AND later.id > i.id)""",
+            (account, json.dumps(sorted(self._proofs.damaged))),
+        )
+        return [(number, bytes(uidl)) for number, uidl in rows]
 
     def watched(self, account: AccountId) -> int:
         row = self._one("SELECT watched FROM account WHERE id = ?", (account,))

@@ -21,8 +21,10 @@ from bridge.model import (
     LoginId,
     MessageId,
     NewMessage,
+    Octets,
     Poison,
     ServerDelete,
+    Structure,
 )
 from bridge.store.api import DeviceExists, StoreError, TooMany
 from bridge.store.sqlite import text_index
@@ -60,9 +62,26 @@ class SqliteWrite(MailboxWrites):
                 _storable(structure.preview),
             ),
         )
+        self._describe(number, structure)
+        self._put_octets(number, message.octets)
+        self._homeless[MessageId(number)] = len(message.octets)
+        return MessageId(number)
+
+    def mend_message(self, message: NewMessage) -> bool:
+        number = self.message_by_digest(message.digest) if self._found.damaged else None
+        if number is None or number not in self._found.damaged:
+            return False
+        self._describe(number, message.structure)
+        self._all("DELETE FROM message_chunk WHERE message_id = ?", (number,))
+        self._put_octets(number, message.octets)
+        self._found.forget(number)
+        return True
+
+    def _describe(self, number: int, structure: Structure) -> None:
+        """What is derived from the octets."""
         self._all(
-            """INSERT INTO message_structure (message_id, envelope, bodystructure, body, parts)
-            VALUES (?, ?, ?, ?, ?)""",
+            """INSERT OR REPLACE INTO message_structure
+                (message_id, envelope, bodystructure, body, parts) VALUES (?, ?, ?, ?, ?)""",
             (
                 number,
                 structure.envelope,
@@ -72,12 +91,12 @@ class SqliteWrite(MailboxWrites):
             ),
         )
         self._all(
-            "INSERT INTO message_header (message_id, header) VALUES (?, ?)",
+            "INSERT OR REPLACE INTO message_header (message_id, header) VALUES (?, ?)",
             (number, structure.header),
         )
         keys = structure.sort_keys
         self._all(
-            """INSERT INTO message_sort (message_id, subject, is_reply, sender, "to", cc,
+            """INSERT OR REPLACE INTO message_sort (message_id, subject, is_reply, sender, "to", cc,
                 display_from, display_to, links) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 number,
@@ -91,16 +110,16 @@ class SqliteWrite(MailboxWrites):
                 keys.links,
             ),
         )
+
+    def _put_octets(self, number: int, octets: Octets) -> None:
         self._many(
             "INSERT INTO message_chunk (message_id, start, octets) VALUES (?, ?, ?)",
             (
-                (number, start, message.octets[start : start + limits.CHUNK])
-                for start in range(0, len(message.octets), limits.CHUNK)
+                (number, start, octets[start : start + limits.CHUNK])
+                for start in range(0, len(octets), limits.CHUNK)
             ),
         )
-        self.octets_added += len(message.octets)
-        self._homeless[MessageId(number)] = len(message.octets)
-        return MessageId(number)
+        self.octets_added += len(octets)
 
     def index_texts(self, texts: Mapping[MessageId, str | None], version: str, stale: int) -> None:
         there, upto, made_by = self._text_index()

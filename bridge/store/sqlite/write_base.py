@@ -18,6 +18,7 @@ from bridge.store.api import NoSuchMailbox, TooMany
 from bridge.store.sqlite.blocks import NOBODY, SPAN, Block, empty
 from bridge.store.sqlite.errors import store_error
 from bridge.store.sqlite.keywords import KeywordSets
+from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import BLOCKS, SqliteRead
 
 UID_LIMIT = 2**32 - 1  # RFC 3501 9: nz-number. UIDNEXT may show it, no entry may take it
@@ -43,10 +44,15 @@ class WriteBase(SqliteRead):
     """The tools of the writing hands; no method of the contract is here."""
 
     def __init__(
-        self, db: sqlite3.Connection, keywords: KeywordSets, now: Callable[[], float]
+        self,
+        db: sqlite3.Connection,
+        keywords: KeywordSets,
+        now: Callable[[], float],
+        found: Proofs,
     ) -> None:
         super().__init__(db)
         self._keywords = keywords
+        self._found = found  # by those that read
         self._now = now
         # Added in this job, no entry yet: octets of each.
         self._homeless: dict[MessageId, int] = {}
