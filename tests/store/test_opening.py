@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bridge.store import migrate
-from bridge.store.api import SchemaTooNew, StoreBusy, StoreError
-from bridge.store.opening import DATABASE, LOCK, open_store, restore_store
+from bridge.store.api import SchemaTooNew, StoreBusy, StoreDamaged, StoreError
+from bridge.store.opening import DATABASE, LOCK, faults, open_store, restore_store
 from bridge.store.sqlite.connection import connect, upgrade
 
 HOLDER = """
@@ -131,6 +131,16 @@ async def test_a_start_that_was_killed_before_there_was_a_store_is_no_store(tmp_
     (tmp_path / DATABASE).touch()
     await (await open_store(tmp_path)).close()
     assert (tmp_path / LOCK).read_bytes() == b"%d\nmade\n" % os.getpid()
+
+
+async def test_a_name_in_the_schema_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    await (await open_store(tmp_path)).close()
+    octets = (tmp_path / DATABASE).read_bytes()
+    (tmp_path / DATABASE).write_bytes(octets.replace(b"tableentry", b"tableent\xf2y", 1))
+    (said,) = faults(tmp_path)
+    assert said.startswith("it cannot be read")
+    with pytest.raises(StoreDamaged, match="doctor --verify"):
+        await open_store(tmp_path)
 
 
 async def test_a_directory_that_cannot_be(tmp_path: Path) -> None:

@@ -169,9 +169,8 @@ async def test_a_message_that_does_not_verify_stays(house: House) -> None:
         await execute(house.store, "DELETE FROM message_chunk WHERE message_id = 2")
         await days(house, server, 2)
         assert server.ledger.deleted == [b"u1", b"u3"]
-        # The store is as it was found: this test broke it on purpose.
-        raw = mail(2)
-        await execute(house.store, "INSERT INTO message_chunk VALUES (2, 0, ?)", raw)
+        # The provider still had it, so that it is whole again.
+        assert await house.shown() == [mail(number) for number in (1, 2, 3)]
 
 
 async def test_a_refused_dele_is_noted_and_the_others_go(house: House) -> None:

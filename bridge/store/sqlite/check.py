@@ -147,5 +147,6 @@ def examine(path: Path) -> list[str]:
         with contextlib.closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as db:
             said = [str(row[0]) for row in db.execute("PRAGMA integrity_check(20)")]
             return [each for each in said if each != "ok"] or faults(db)
-    except sqlite3.Error as error:
+    # Python cannot decode what SQLite says of a damaged name in the schema.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         return [f"it cannot be read: {error}"]

@@ -36,7 +36,7 @@ from bridge.store.api import ReadTx, StoreError, WriteTx
 from bridge.store.sqlite import text_index
 from bridge.store.sqlite.backup import write_backup
 from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
-from bridge.store.sqlite.errors import poisons_connection, store_error
+from bridge.store.sqlite.errors import damaged, poisons_connection, store_error
 from bridge.store.sqlite.keywords import KeywordSets
 from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import SqliteRead
@@ -213,6 +213,8 @@ class SqliteStore:
                 reader.start()
         except BaseException as error:
             problem = store_error(error) if isinstance(error, sqlite3.Error) else error
+            if isinstance(error, UnicodeDecodeError):  # of a name in the schema, or of a text
+                problem = damaged("SQLITE_CORRUPT")
             self._drop_connection()
             self._release()
             self._hand_over([_Outcome(opened, error=problem)])

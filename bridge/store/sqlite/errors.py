@@ -24,11 +24,7 @@ def store_error(error: sqlite3.Error) -> StoreError:
             "free some space and it goes on by itself."
         )
     if code in _DAMAGED:
-        return StoreDamaged(
-            f"The database was not readable ({name}): its file may be damaged. `popbridge doctor "
-            "--verify` says what is; then stop the program, keep a copy of the data directory, and "
-            "restore the latest backup."
-        )
+        return damaged(name)
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
             f"The disk did not read or write as asked ({name}): the change counts as not made. "
@@ -39,6 +35,15 @@ def store_error(error: sqlite3.Error) -> StoreError:
             f"The database cannot be written ({name}): is the disk mounted read-only?"
         )
     return StoreError(f"The database refused the operation ({name}): nothing was changed.")
+
+
+def damaged(name: str) -> StoreDamaged:
+    """The file is not what SQLite wrote, as its error of that name says."""
+    return StoreDamaged(
+        f"The database was not readable ({name}): its file may be damaged. `popbridge doctor "
+        "--verify` says what is; then stop the program, keep a copy of the data directory, and "
+        "restore the latest backup."
+    )
 
 
 def poisons_connection(error: sqlite3.Error) -> bool:
