@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from bridge import limits
 from bridge.imap.fetchitems import span_of
+from bridge.imap.planes import runs
 from bridge.imap.protocol.fetch import Item, Section, Simple
 from bridge.mime.section import Span
 from bridge.model import EntryRow, MailboxId, MessageId
@@ -136,7 +137,7 @@ class Ahead:
         def work(tx: ReadTx) -> dict[int, Held]:
             found: dict[int, Held] = {}
             room = limits.READ_AHEAD_OCTETS
-            for row in tx.rows(box, intervals(uids), wanted):
+            for row in tx.rows(box, list(runs(uids)), wanted):
                 span = _foreseen(section, row)
                 if span is None:
                     continue
@@ -175,14 +176,3 @@ def _foreseen(section: Section, row: EntryRow) -> Span | None:
     border = (span.start + limits.READ_AHEAD_OCTETS) // limits.CHUNK * limits.CHUNK
     span = Span(span.start, max(span.end, min(border, whole.end)))
     return span if span.end - span.start <= limits.READ_AHEAD_OCTETS else None
-
-
-def intervals(uids: Sequence[int]) -> list[tuple[int, int]]:
-    """Rising UIDs as closed intervals."""
-    out: list[tuple[int, int]] = []
-    for uid in uids:
-        if out and out[-1][1] == uid - 1:
-            out[-1] = out[-1][0], uid
-        else:
-            out.append((uid, uid))
-    return out

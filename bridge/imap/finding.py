@@ -21,10 +21,9 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from bridge.imap.columns import FIELDS
-from bridge.imap.mailboxes import runs
 from bridge.imap.matching import Cost, Known, Plan, Stored, figure
 from bridge.imap.ondisk import OnDisk
-from bridge.imap.planes import mask_of, positions
+from bridge.imap.planes import mask_of, positions, runs
 from bridge.imap.protocol.search import HeaderHas, Key, leaves
 from bridge.imap.session import Session
 from bridge.imap.view import View

@@ -16,7 +16,7 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from types import MappingProxyType
@@ -325,20 +325,6 @@ def place(uids: array[int], uid: int) -> int | None:
     """Index of `uid` in the rising array, or None."""
     at = bisect_left(uids, uid)
     return at if at < len(uids) and uids[at] == uid else None
-
-
-def runs(positions: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Rising positions as closed intervals."""
-    first = last = -1
-    for at in positions:
-        if at == last + 1 and last >= 0:
-            last = at
-            continue
-        if last >= 0:
-            yield first, last
-        first = last = at
-    if last >= 0:
-        yield first, last
 
 
 def without(numbers: array[int], places: Sequence[int]) -> array[int]:

@@ -13,7 +13,7 @@ import re
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Final
 
@@ -115,6 +115,20 @@ def intervals(mask: bytes) -> list[tuple[int, int]]:
     return [(run.start(), run.end() - 1) for run in RUN.finditer(mask)]
 
 
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Rising numbers, positions or UIDs, as closed intervals."""
+    first = last = -1
+    for at in numbers:
+        if at == last + 1 and last >= 0:
+            last = at
+            continue
+        if last >= 0:
+            yield first, last
+        first = last = at
+    if last >= 0:
+        yield first, last
+
+
 def mask_of(uids: array[int], found: Iterable[int]) -> bytes:
     """The mask of those of the (rising) UIDs that were found."""
     there = list(found)
@@ -133,16 +147,8 @@ def places_of(uids: array[int], found: Sequence[int]) -> list[tuple[int, int]]:
     of few, whatever the number of all."""
     if len(found) > len(uids) // ONE_IN:
         return intervals(mask_of(uids, found))
-    out: list[tuple[int, int]] = []
-    for uid in sorted(found):
-        at = bisect_left(uids, uid)
-        if at == len(uids) or uids[at] != uid:
-            continue
-        if out and out[-1][1] >= at - 1:
-            out[-1] = out[-1][0], at
-        else:
-            out.append((at, at))
-    return out
+    places = ((bisect_left(uids, uid), uid) for uid in sorted(found))
+    return list(runs(at for at, uid in places if at < len(uids) and uids[at] == uid))
 
 
 def common(

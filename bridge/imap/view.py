@@ -21,8 +21,8 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from bridge.imap.ahead import Asked
-from bridge.imap.mailboxes import Keywords, OpenMailbox, place, runs, without
-from bridge.imap.planes import mask_of, positions
+from bridge.imap.mailboxes import Keywords, OpenMailbox, place, without
+from bridge.imap.planes import mask_of, positions, runs
 from bridge.imap.protocol.numbers import NumberSet, format_ranges
 from bridge.imap.protocol.responses import flag_list, lines
 from bridge.model import EntryState, EntryStates, Flag

@@ -122,3 +122,22 @@ def test_what_is_large_is_not_copied() -> None:
     assert handed == [b"* 1 FETCH (BODY[] {9}\r\n", large, b")\r\n", large]
     assert handed[1] is large
     assert list(_gathered([])) == []
+
+
+async def test_messages_behind_many_that_are_gone_are_sent(tmp_path: Path) -> None:
+    """The first of a slice were all expunged, and the client was not told yet: those behind them
+    are there."""
+    gone = 2 * fetch.FIRST_ROWS
+    messages = [b"Subject: %d\r\n\r\nhi\r\n" % number for number in range(gone + 3)]
+    async with Endpoint(tmp_path) as endpoint:
+        client = await selected(endpoint, messages)
+        other = await Client.connect(Server("127.0.0.1", endpoint.port, {}))
+        await other.response()
+        await other.command(f'a LOGIN alice "{PASSWORD}"')
+        await other.command("b SELECT INBOX")
+        await other.command(f"c STORE 1:{gone} +FLAGS.SILENT (\\Deleted)")
+        await other.command("d EXPUNGE")
+        other.close()
+        heard = await client.command("c UID FETCH 1:* (BODY.PEEK[])")
+        assert [each[1] for each in heard if len(each) > 1] == messages[gone:]
+        client.close()

@@ -22,7 +22,8 @@ from itertools import compress
 from bridge import limits
 from bridge.imap.commands.fetch import refuse_items, respond
 from bridge.imap.finding import find, find_among
-from bridge.imap.mailboxes import place, runs, without
+from bridge.imap.mailboxes import place, without
+from bridge.imap.planes import runs
 from bridge.imap.protocol.context import CancelUpdate
 from bridge.imap.protocol.fetch import Item
 from bridge.imap.protocol.numbers import NumberSet, format_ranges

@@ -15,7 +15,7 @@ from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
 from bridge import limits
-from bridge.imap.ahead import Asked, NotHeld, intervals
+from bridge.imap.ahead import Asked, NotHeld
 from bridge.imap.answers import Fixed, Layout
 from bridge.imap.commands.select import vanished
 from bridge.imap.fetchitems import (
@@ -33,8 +33,7 @@ from bridge.imap.fetchitems import (
     short,
     span_of,
 )
-from bridge.imap.mailboxes import runs
-from bridge.imap.planes import common, places_of
+from bridge.imap.planes import common, places_of, runs
 from bridge.imap.protocol.fetch import Fetch, Item, Simple
 from bridge.imap.protocol.numbers import NumberSet, format_ranges, part_of
 from bridge.imap.replies import Bad, No, Reply
@@ -250,7 +249,7 @@ class _FixedReader:
         box, items, wanted = self._box, self._items, self._columns
 
         def work(tx: ReadTx) -> tuple[int, dict[int, bytes]]:
-            rows = tx.rows(box, intervals(uids), wanted)
+            rows = tx.rows(box, list(runs(uids)), wanted)
             made: dict[int, bytes] = {}
             octets = 0
             for row, fixed in zip(rows, short(rows, items, tx), strict=True):
@@ -318,8 +317,9 @@ async def _from_store(
                 view.told_flags([each.uid for each in told], [each.modseq for each in told])
             last = known[made.covered].number - 2 if made.covered < len(known) else here[-1]
             start = bisect_right(positions, last)
-            # Rows whose octets do not come into the slice are read again for the next one.
-            most = min(2 * made.covered, ROWS)
+            # Rows whose octets do not come into the slice are read again for the next one; one of
+            # messages that were all expunged says nothing of the next.
+            most = min(max(2 * made.covered, FIRST_ROWS), ROWS)
             here = positions[start : start + most]
             ahead = await _started(read(here)) if here else None
             await _send(session, made.pieces)
@@ -388,7 +388,7 @@ def _slice_of(
 
     def work(tx: ReadTx) -> Slice:
         uids = [facts.uid for facts in known]
-        rows = {row.uid: row for row in tx.rows(box, intervals(uids), wanted)}
+        rows = {row.uid: row for row in tx.rows(box, list(runs(uids)), wanted)}
         pieces: list[Piece] = []
         octets = covered = missing = undecoded = damaged = 0
         for facts in known:

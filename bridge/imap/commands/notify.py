@@ -13,7 +13,6 @@ from dataclasses import replace
 from bridge.imap.commands.fetch import refuse_items, respond
 from bridge.imap.commands.list import inferred
 from bridge.imap.commands.status import Figures, read_figures, status_response
-from bridge.imap.mailboxes import runs
 from bridge.imap.names import always_told, composed, list_response
 from bridge.imap.notifications import (
     Annotated,
@@ -25,6 +24,7 @@ from bridge.imap.notifications import (
     first_statuses,
     news,
 )
+from bridge.imap.planes import runs
 from bridge.imap.protocol.fetch import Item, Simple
 from bridge.imap.protocol.notify import Group, Notify
 from bridge.imap.protocol.responses import astring
