@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import ssl
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import cast
 
 import structlog
@@ -60,8 +61,7 @@ class ImapServer:
         bound (port 0 takes a free one). Raises OSError when the port cannot be had."""
         loop = asyncio.get_running_loop()
         bound: list[tuple[str, int]] = []
-        for family, *place in await _places(host, port):
-            listener = socket.create_server((place[0], place[1]), family=family)
+        for listener in _listeners(await _places(host, port)):
             listener.setblocking(False)
             if tls:
                 self._accepting.append(loop.create_task(self._accept(listener)))
@@ -144,6 +144,28 @@ class ImapServer:
         """Whatever it is at."""
         if link in self._links:
             self._links[link].cancel()
+
+
+def _listeners(places: Sequence[tuple[int, str, int]]) -> list[socket.socket]:
+    """A socket for each place, but for what this machine does not speak where it speaks another:
+    "localhost" is ::1 too, also without IPv6. All of them are had, or none. Raises OSError."""
+    listeners: list[socket.socket] = []
+    unknown: OSError | None = None
+    try:
+        for family, host, port in places:
+            try:
+                listeners.append(socket.create_server((host, port), family=family))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+                unknown = error
+        if unknown is not None and not listeners:
+            raise unknown
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
 
 
 async def _places(host: str, port: int) -> list[tuple[int, str, int]]:

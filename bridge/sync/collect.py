@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from bridge import limits
@@ -300,10 +300,12 @@ def _is_plain(octets: Octets) -> bool:
 
 async def _dropped(rest: Sequence[Arrived]) -> None:
     """Closes what nobody takes, once nobody looks at it any more."""
-    for each in rest:
-        with suppress(Exception):
-            await whole(each.structure)
-        each.spool.close()
+    try:
+        made = asyncio.gather(*(each.structure for each in rest), return_exceptions=True)
+        await finished(made)
+    finally:
+        for each in rest:
+            each.spool.close()
 
 
 async def whole(future: asyncio.Future[T]) -> T:

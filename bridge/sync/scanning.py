@@ -7,6 +7,7 @@ Rules:
 - It is a help and never a need: whoever asks gets `Lost` where the process could not be had, died
   or does not answer, and scans by itself. The same octets give the same structure either way.
 - It lives for one poll, and ends with its stdin: a daemon that is killed leaves none behind.
+- It takes no module from the folder that the daemon was started in (-P), as the daemon does not.
 - It is told octets and says structures, both with their length before them (4 octets, big
   endian); a structure is a tuple as `marshal` writes it, of which nothing but values can come.
 """
@@ -52,7 +53,7 @@ class ScanProcess(asyncio.SubprocessProtocol):
         loop = asyncio.get_running_loop()
         try:
             transport, protocol = await loop.subprocess_exec(
-                cls, sys.executable, "-m", "bridge.sync.scanning", stderr=None
+                cls, sys.executable, "-P", "-m", "bridge.sync.scanning", stderr=None
             )
         except OSError:
             return None

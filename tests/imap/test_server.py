@@ -17,7 +17,7 @@ import trustme
 from bridge import limits
 from bridge.imap.commands import idle
 from bridge.imap.commands.append import prepare
-from bridge.imap.server import Link, is_loopback
+from bridge.imap.server import Link, _listeners, is_loopback
 from bridge.imap.table import TABLE
 from bridge.model import Sink
 from bridge.spool import Spool
@@ -65,6 +65,38 @@ async def is_well(other: Client) -> None:
     """Whoever stands by is answered at once."""
     async with asyncio.timeout(5):
         assert await other.command("w NOOP") == [["w OK NOOP completed"]]
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_an_address_family_that_this_machine_does_not_speak_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, spoken: bool
+) -> None:
+    made: list[socket.socket] = []
+    create = socket.create_server
+
+    def without_ipv6(address: tuple[str, int], *, family: int) -> socket.socket:
+        if family == socket.AF_INET6 or not spoken:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        made.append(create(address, family=family))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    places = [(socket.AF_INET6, "::1", 0), (socket.AF_INET, "127.0.0.1", 0)]
+    if spoken:
+        assert _listeners(places) == made
+    else:
+        with pytest.raises(OSError, match="not supported"):
+            _listeners(places)
+    for listener in made:
+        listener.close()
+
+
+def test_of_several_places_all_are_had_or_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            _listeners([(socket.AF_INET, "127.0.0.2", port), (socket.AF_INET, "127.0.0.1", port)])
+        socket.create_server(("127.0.0.2", port)).close()
 
 
 @pytest.mark.parametrize("tls", [False, True])

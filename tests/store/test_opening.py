@@ -141,6 +141,10 @@ async def test_a_name_in_the_schema_that_is_no_text_is_damage(tmp_path: Path) ->
     assert said.startswith("it cannot be read")
     with pytest.raises(StoreDamaged, match="doctor --verify"):
         await open_store(tmp_path)
+    with pytest.raises(StoreError, match="no backup of popbridge"):
+        await restore_store(tmp_path / "other", tmp_path / DATABASE)
+    with pytest.raises(StoreError, match="--replace"):  # it is something, if nobody can read it
+        await restore_store(tmp_path, tmp_path / DATABASE)
 
 
 async def test_a_directory_that_cannot_be(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -83,6 +84,17 @@ async def test_it_ends_when_it_is_closed() -> None:
         os.kill(number, 0)
     assert waiting.done()
     assert waiting.exception() is None or isinstance(waiting.exception(), Lost)
+    await process.close()
+
+
+async def test_it_takes_no_module_from_where_the_daemon_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "struct.py").write_text("raise SystemExit('somebody else is here')")
+    monkeypatch.chdir(tmp_path)
+    process = await ScanProcess.start()
+    assert process is not None
+    assert await process.scan(b"Subject: x\r\n\r\n") == scan(b"Subject: x\r\n\r\n")
     await process.close()
 
 

@@ -23,7 +23,7 @@ from bridge.store import migrate
 from bridge.store.api import StoreDamaged, StoreError
 from bridge.store.sqlite.check import faults
 from bridge.store.sqlite.connection import connect, upgrade
-from bridge.store.sqlite.errors import store_error
+from bridge.store.sqlite.errors import SQL_ERRORS, store_error
 
 # More mailboxes than can have been made since the backup: UIDVALIDITY is a counter that moves by
 # one for each, and begins at the clock.
@@ -49,7 +49,7 @@ def write_backup(database: Path, target: Path) -> int:
         waiting.rename(target)
         _sync(target.parent)
         return target.stat().st_size
-    except sqlite3.Error as error:
+    except SQL_ERRORS as error:
         waiting.unlink(missing_ok=True)
         raise store_error(error) from error
     except OSError as error:
@@ -71,7 +71,7 @@ def restore(backup: Path, database: Path, now: int) -> int:
         waiting.rename(database)
         _sync(database.parent)
         return messages
-    except sqlite3.DatabaseError as error:
+    except SQL_ERRORS as error:
         raise StoreError(f"{backup}: this is no backup of popbridge: {error}.") from error
     except OSError as error:
         raise StoreError(f"{backup}: cannot be restored: {error.strerror}.") from error
@@ -91,7 +91,7 @@ def holds_mail(database: Path) -> bool:
             table in tables and db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608  fixed names
             for table in ("message", "maildrop_item")
         )
-    except sqlite3.DatabaseError:
+    except SQL_ERRORS:
         return True  # it is something: not ours to throw away
     finally:
         db.close()
@@ -144,7 +144,7 @@ def _counter(database: Path) -> int:
     try:
         row = db.execute("SELECT value FROM meta WHERE key = 'uidvalidity'").fetchone()
         return int(row[0]) if row else 0
-    except sqlite3.DatabaseError:
+    except SQL_ERRORS:
         return 0
     finally:
         db.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from bridge.model import Flag
 from bridge.store.sqlite import blocks
 from bridge.store.sqlite.blocks import Block
+from bridge.store.sqlite.errors import SQL_ERRORS
 from bridge.store.sqlite.read import BLOCKS
 
 _RULES = (
@@ -147,6 +148,5 @@ def examine(path: Path) -> list[str]:
         with contextlib.closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as db:
             said = [str(row[0]) for row in db.execute("PRAGMA integrity_check(20)")]
             return [each for each in said if each != "ok"] or faults(db)
-    # Python cannot decode what SQLite says of a damaged name in the schema.
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except SQL_ERRORS as error:
         return [f"it cannot be read: {error}"]

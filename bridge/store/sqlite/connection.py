@@ -9,7 +9,7 @@ from pathlib import Path
 from bridge.store import migrate
 from bridge.store.api import StoreError
 from bridge.store.sqlite.blocks import Gathered
-from bridge.store.sqlite.errors import store_error
+from bridge.store.sqlite.errors import SQL_ERRORS, store_error
 
 Connect = Callable[..., sqlite3.Connection]
 
@@ -79,7 +79,7 @@ def upgrade(db: sqlite3.Connection, known: Sequence[migrate.Migration]) -> None:
                 f"INSERT INTO meta (key, value) VALUES ('schema', {number}) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value;\nCOMMIT;"
             )
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise StoreError(

@@ -36,7 +36,7 @@ from bridge.store.api import ReadTx, StoreError, WriteTx
 from bridge.store.sqlite import text_index
 from bridge.store.sqlite.backup import write_backup
 from bridge.store.sqlite.connection import BUSY_SECONDS, PAGE, connect, upgrade
-from bridge.store.sqlite.errors import damaged, poisons_connection, store_error
+from bridge.store.sqlite.errors import SQL_ERRORS, poisons_connection, store_error
 from bridge.store.sqlite.keywords import KeywordSets
 from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import SqliteRead
@@ -190,7 +190,7 @@ class SqliteStore:
                     db.execute("ROLLBACK")
                 if tx.failure is not None:
                     raise tx.failure
-            except sqlite3.Error as error:
+            except SQL_ERRORS as error:
                 outcome.error = store_error(error)
                 if db is not None and (db.in_transaction or poisons_connection(error)):
                     db.close()
@@ -212,9 +212,7 @@ class SqliteStore:
             for reader in self._readers:
                 reader.start()
         except BaseException as error:
-            problem = store_error(error) if isinstance(error, sqlite3.Error) else error
-            if isinstance(error, UnicodeDecodeError):  # of a name in the schema, or of a text
-                problem = damaged("SQLITE_CORRUPT")
+            problem = store_error(error) if isinstance(error, SQL_ERRORS) else error
             self._drop_connection()
             self._release()
             self._hand_over([_Outcome(opened, error=problem)])
@@ -283,9 +281,7 @@ class SqliteStore:
             for outcome in outcomes:
                 if outcome.error is None:
                     outcome.result = None
-                    outcome.error = (
-                        store_error(error) if isinstance(error, sqlite3.Error) else error
-                    )
+                    outcome.error = store_error(error) if isinstance(error, SQL_ERRORS) else error
             changes = {}
         self._hand_over(outcomes, list(changes.values()))
 
@@ -327,7 +323,7 @@ class SqliteStore:
         db = self._db
         if db is None:
             return
-        if isinstance(error, sqlite3.Error) and poisons_connection(error):
+        if isinstance(error, SQL_ERRORS) and poisons_connection(error):
             self._drop_connection()
             return
         try:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import TypeAlias
 
 from bridge.store.api import StoreDamaged, StoreError, StoreFull
 
+# What is raised for an SQL error. Python cannot decode what SQLite says of a name in the schema
+# that a disk damaged, and raises that instead.
+SqlError: TypeAlias = sqlite3.Error | UnicodeDecodeError
+SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def primary_code(error: sqlite3.Error) -> int:
+def primary_code(error: SqlError) -> int:
     """SQLite's primary result code; 0 where Python's own layer complained (wrong use)."""
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def store_error(error: sqlite3.Error) -> StoreError:
+def store_error(error: SqlError) -> StoreError:
     """The error that callers see. Never shows SQL or values, which may be another login's."""
     code = primary_code(error)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -24,7 +31,11 @@ def store_error(error: sqlite3.Error) -> StoreError:
             "free some space and it goes on by itself."
         )
     if code in _DAMAGED:
-        return damaged(name)
+        return StoreDamaged(
+            f"The database was not readable ({name}): its file may be damaged. `popbridge doctor "
+            "--verify` says what is; then stop the program, keep a copy of the data directory, and "
+            "restore the latest backup."
+        )
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
             f"The disk did not read or write as asked ({name}): the change counts as not made. "
@@ -37,16 +48,7 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreError(f"The database refused the operation ({name}): nothing was changed.")
 
 
-def damaged(name: str) -> StoreDamaged:
-    """The file is not what SQLite wrote, as its error of that name says."""
-    return StoreDamaged(
-        f"The database was not readable ({name}): its file may be damaged. `popbridge doctor "
-        "--verify` says what is; then stop the program, keep a copy of the data directory, and "
-        "restore the latest backup."
-    )
-
-
-def poisons_connection(error: sqlite3.Error) -> bool:
+def poisons_connection(error: SqlError) -> bool:
     """True when the connection must not be used again.
 
     After a failed fsync the kernel may have dropped the pages and call the next fsync a success

@@ -54,7 +54,7 @@ from bridge.store.api import (
 )
 from bridge.store.sqlite import blocks, text_index
 from bridge.store.sqlite.blocks import Block
-from bridge.store.sqlite.errors import store_error
+from bridge.store.sqlite.errors import SQL_ERRORS, SqlError, store_error
 from bridge.store.sqlite.proofs import Proofs
 
 Row = tuple[Any, ...]
@@ -149,7 +149,7 @@ class SqliteRead:
     def __init__(self, db: sqlite3.Connection, proofs: Proofs | None = None) -> None:
         self._db = db
         self._proofs = proofs
-        self.failure: sqlite3.Error | None = None
+        self.failure: SqlError | None = None
 
     def _each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
         """As `_all`, for very many rows that become something else one by one."""
@@ -157,7 +157,7 @@ class SqliteRead:
             raise store_error(self.failure)
         try:
             yield from self._db.execute(sql, parameters)
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             self.failure = error
             raise store_error(error) from error
 
@@ -166,7 +166,7 @@ class SqliteRead:
             raise store_error(self.failure)
         try:
             return self._db.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             self.failure = error
             raise store_error(error) from error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bridge.model import Change, Flag, LoginId, MailboxId, MessageId
 from bridge.store.api import NoSuchMailbox, TooMany
 from bridge.store.sqlite.blocks import NOBODY, SPAN, Block, empty
-from bridge.store.sqlite.errors import store_error
+from bridge.store.sqlite.errors import SQL_ERRORS, store_error
 from bridge.store.sqlite.keywords import KeywordSets
 from bridge.store.sqlite.proofs import Proofs
 from bridge.store.sqlite.read import BLOCKS, SqliteRead
@@ -69,7 +69,7 @@ class WriteBase(SqliteRead):
             raise store_error(self.failure)
         try:
             self._db.executemany(sql, parameters)
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             self.failure = error
             raise store_error(error) from error
 
