@@ -135,6 +135,8 @@ REACHED = {
     "SCRAM_ITERATIONS": "auth/test_sasl.py::test_the_most_iterations",
     "DELETES_PER_POLL": "pcases/test_dele.py::test_P064_a_clock_that_jumps_ten_years",
     "DELETE_READ_BACK": "sync/test_retention.py::test_only_so_many_octets_a_poll_are_read_back",
+    "SCAN_APART": "sync/test_scanning.py::test_so_many_are_scanned_apart_and_no_fewer",
+    "SCAN_SECONDS": "sync/test_scanning.py::test_a_helper_that_is_gone_costs_no_message",
     "NAMELESS_OCTETS": "pcases/test_uidl.py::test_P015_a_server_without_UIDL",
     "DISK_RESERVE": "pcases/test_retr.py::test_P056_a_body_without_end",
     "OAUTH_ANSWER": "auth/test_oauth.py::test_what_an_answer_means",

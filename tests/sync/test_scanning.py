@@ -147,6 +147,15 @@ async def test_a_large_maildrop_is_scanned_apart(house: House, watched: type[Wat
         assert len(watched.started) == 1
 
 
+@pytest.mark.parametrize(("count", "helpers"), [(39, 0), (40, 1)])
+async def test_so_many_are_scanned_apart_and_no_fewer(
+    house: House, watched: type[Watched], count: int, helpers: int
+) -> None:
+    async with Pop3Server(maildrop(count)) as server:
+        assert (await house.poll(server)).new == count
+    assert len(watched.started) == helpers
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_helper_that_is_gone_costs_no_message(
     house: House, watched: type[Watched], monkeypatch: pytest.MonkeyPatch, how: signal.Signals
