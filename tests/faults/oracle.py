@@ -94,6 +94,17 @@ class Oracle:
         self._seen: dict[str, Seen] = {}
         self._rows: dict[int, tuple[int, int, int]] = {}
 
+    def is_expunged(self, digest: bytes) -> bool:
+        """Whether a device expunged every entry of the message, perhaps by its unanswered
+        command."""
+        if digest not in self.owner:
+            return False
+        holding = self.holdings[self.owner[digest]]
+        if (pending := holding.pending) is None:
+            return all(each != digest for each, _ in holding.entries.values())
+        after = [each for each, _ in holding._after(pending).values()]
+        return digest not in (*after, *(each for _, each, _ in pending.added))
+
     # --- over IMAP ----------------------------------------------------------------------
 
     def compare(self, seen: Mapping[str, Seen], *, complete: bool = False) -> None:

@@ -138,3 +138,16 @@ def test_inbox_may_be_renumbered_once(inbox: Entries, right: bool) -> None:
     judge.faults.clear()
     judge.compare(seen(inbox, {}, uidvalidity=9))
     assert judge.faults
+
+
+def test_what_a_device_expunged_may_be_gone_and_nothing_else() -> None:
+    made = oracle()
+    assert not any(map(made.is_expunged, (A, B, C)))
+    (holding,) = made.holdings
+    holding.pending = Effect(removed=frozenset({(INBOX, 1)}))
+    assert made.is_expunged(A)  # perhaps
+    assert not made.is_expunged(B)
+    holding.acknowledged(())
+    assert made.is_expunged(A)
+    holding.pending = Effect(removed=frozenset({(INBOX, 2)}), added=(("Trash", B, NO_FLAGS),))
+    assert not made.is_expunged(B)  # it is moved
