@@ -41,22 +41,18 @@ class Batches(Generic[M]):
         self._news = asyncio.Event()  # for the reader
         self._room = asyncio.Event()  # for the writer
 
-    async def put(self, fetched: M) -> bool:
-        """Waits for room. False when the reader is gone; the message is closed then."""
-        while self._full() and not self._stopped:
-            self._room.clear()
-            try:
+    async def put(self, message: M) -> bool:
+        """Waits for room; False when the reader is gone. In any case, also when it is cancelled,
+        the message goes into a batch or is in `rest`."""
+        try:
+            while self._full() and not self._stopped:
+                self._room.clear()
                 await self._room.wait()
-            except asyncio.CancelledError:
-                fetched.spool.close()
-                raise
-        if self._stopped:
-            fetched.spool.close()
-            return False
-        self._waiting.append(fetched)
-        self._octets += len(fetched.octets)
-        self._news.set()
-        return True
+        finally:
+            self._waiting.append(message)
+            self._octets += len(message.octets)
+            self._news.set()
+        return not self._stopped
 
     def end(self) -> None:
         """No more messages come."""

@@ -39,7 +39,7 @@ from bridge.model import (
 from bridge.pop3 import quirks
 from bridge.pop3.client import Pop3Error, Pop3Session
 from bridge.spool import Spool
-from bridge.store.api import ReadTx, Store, WriteTx
+from bridge.store.api import ReadTx, Store, StoreError, WriteTx
 from bridge.sync import deletes, quiet, short, trust
 from bridge.sync.alerts import Alerts
 from bridge.sync.collect import Tally
@@ -100,7 +100,10 @@ class Poller:
             try:
                 await self._session(account, endpoint, password, tally)
             except Exception as exc:
-                before = await self._state(account)
+                try:
+                    before = await self._state(account)
+                except StoreError:  # a disk that cannot be read: then nothing is known
+                    before = AccountState(account.address)
                 since = None if before.last_attempt is None else self._wall() - before.last_attempt
                 tally.least_interval = max(tally.least_interval, taught(exc, since))
                 error, error_class, advice = explain(

@@ -69,3 +69,24 @@ async def test_a_batch_that_does_not_fill_is_handed_over(
         batch = await asyncio.wait_for(anext(batches), 10)
         assert [each.item.number for each in batch] == [number]
         batch[0].spool.close()
+
+
+async def test_a_message_that_nobody_took_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its spool is somebody's to close, and what looks at it to wait for: never nobody's."""
+    monkeypatch.setattr(limits, "BATCH_MESSAGES", 1)
+    batches: Batches[Fetched] = Batches()
+    assert await batches.put(fetched(tmp_path, 1))
+    waiting = asyncio.create_task(batches.put(fetched(tmp_path, 2)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    batches.stop()
+    assert not await batches.put(fetched(tmp_path, 3))
+    rest = batches.rest()
+    assert [each.item.number for each in rest] == [1, 2, 3]
+    assert batches.rest() == []
+    for each in rest:
+        each.spool.close()

@@ -14,7 +14,7 @@ import pytest
 from bridge import limits
 from bridge.mime.parser import scan
 from bridge.model import Account, Endpoint, Secret, Security
-from bridge.store.api import Store, StoreError, StoreFull, T, WriteTx
+from bridge.store.api import ReadTx, Store, StoreError, StoreFull, T, WriteTx
 from bridge.sync import poll as poll_module
 from bridge.sync.poll import Poller
 from bridge.sync.settle import internaldate
@@ -110,6 +110,24 @@ async def test_a_cancelled_poll_finishes_its_write_and_leaves_without_quit(house
         server.holds.clear()
         await house.poll(server)
         assert sorted(await house.shown()) == sorted(octets(server.items))
+
+
+async def test_a_disk_that_cannot_be_read_ends_in_a_report(house: House) -> None:
+    """Not in an exception: not even the state of the account can be had."""
+
+    class Unreadable:
+        async def read(self, work: Callable[[ReadTx], T]) -> T:
+            raise StoreError("The disk did not read as asked.")
+
+        async def write(self, work: Callable[[WriteTx], T]) -> T:
+            raise StoreError("The disk did not write as asked.")
+
+    store: Any = Unreadable()
+    house.poller = Poller(store, wall=lambda: NOW, spool_dir=house.data)
+    async with Pop3Server(maildrop(2)) as server:
+        report = await house.poll(server)
+        assert (report.new, report.error_class) == (0, "store")
+        assert "did not read as asked" in report.error
 
 
 async def test_C010_a_cancelled_poll_waits_for_the_write_under_way(house: House) -> None:
